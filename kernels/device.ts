@@ -1,0 +1,414 @@
+/**
+ * The Device contract: memory and operations of one computing device, stated once, with shapes.
+ *
+ * Three rules hold for every implementation:
+ *
+ * 1. Operations are *recorded* once into a {@linkcode Recording} and replayed by
+ *    {@linkcode Device.run}. Nothing is awaited in between. Whatever changes from one replay to the
+ *    next (tokens, learning rate, random keys) lives in a tensor that {@linkcode Device.write} fills.
+ * 2. Every operation writes to tensors its caller allocated. Gradients of *parameters* are added to
+ *    what is there (the caller zeroes them with {@linkcode Operations.fill}); gradients of
+ *    *activations* overwrite unless `accumulate` is true.
+ * 3. Reductions have a fixed order: on one device, equal inputs give equal bits.
+ *
+ * Matrices are row-major. `T` is the number of tokens (batch times length), `M` any number of rows,
+ * `K` input features, `N` output features, `R` the rank of an adapter.
+ *
+ * @module
+ */
+
+/** Element type of a tensor. `reference` holds `f32` tensors in float64. */
+export type DType = "f32" | "u32";
+
+/** A handle on device memory; only the device that made it can read it. */
+export interface Tensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Number of elements, the product of `shape`. */
+  readonly size: number;
+  /** Shown in error messages and memory listings. */
+  readonly label: string;
+}
+
+/** A matrix `[rows, columns]` of plain f32 values. */
+export interface DenseWeight {
+  readonly format: "dense";
+  readonly rows: number;
+  readonly columns: number;
+  /** `[rows, columns]` f32. */
+  readonly values: Tensor;
+}
+
+/** Widths of integer codes that kernels can read packed. */
+export type IntegerBits = 2 | 3 | 4 | 8;
+
+/**
+ * A matrix of unsigned integer codes with one scale and one float zero per block of
+ * `blockRows x blockColumns` weights: `w = scale * (code - zero)`.
+ *
+ * `blockColumns` is the group size and divides `columns`; `blockRows` divides `rows` and is 1 except
+ * for the two-dimensional blocks of QA-BLoRA. Zeros are floats because a merged adapter moves them by
+ * fractions of a step. The packing of codes is defined in `packing.ts`.
+ */
+export interface IntegerWeight {
+  readonly format: "integer";
+  readonly rows: number;
+  readonly columns: number;
+  readonly bits: IntegerBits;
+  readonly blockRows: number;
+  readonly blockColumns: number;
+  /** `[rows, codeWords(bits, columns)]` u32. */
+  readonly codes: Tensor;
+  /** `[rows / blockRows, columns / blockColumns]` f32. */
+  readonly scales: Tensor;
+  /** `[rows / blockRows, columns / blockColumns]` f32. */
+  readonly zeros: Tensor;
+}
+
+/** Weights that share one absmax in NF4, consecutive inputs of one row. */
+export const NF4_BLOCK = 64;
+
+/** Absmax values that share one second-level scale under double quantization. */
+export const NF4_ABSMAX_BLOCK = 256;
+
+/**
+ * A matrix of 4-bit NormalFloat codes: `w = NF4[code] * absmax(block)`, blocks of
+ * {@linkcode NF4_BLOCK} consecutive inputs (`columns` is a multiple of it), blocks counted row-major.
+ */
+export interface Nf4Weight {
+  readonly format: "nf4";
+  readonly rows: number;
+  readonly columns: number;
+  /** `[rows, codeWords(4, columns)]` u32, packed like 4-bit integers. */
+  readonly codes: Tensor;
+  readonly absmax: Nf4Absmax;
+}
+
+/** The block maxima of an NF4 weight: plain, or themselves quantized to 8 bits (QLoRA, section 3). */
+export type Nf4Absmax =
+  | {
+    readonly kind: "plain";
+    /** `[rows * columns / 64]` f32. */
+    readonly values: Tensor;
+  }
+  | {
+    /** `absmax = DYNAMIC_MAP[code] * scale(block of 256) + offset`. */
+    readonly kind: "double";
+    /** `[ceil(rows * columns / 64 / 4)]` u32, four 8-bit codes per word, lowest byte first. */
+    readonly codes: Tensor;
+    /** `[ceil(rows * columns / 64 / 256)]` f32. */
+    readonly scales: Tensor;
+    /** `[1]` f32, the mean of all block maxima. */
+    readonly offset: Tensor;
+  };
+
+/** The weight of a linear layer `y = x W^T` in any of the formats that kernels read directly. */
+export type Weight = DenseWeight | IntegerWeight | Nf4Weight;
+
+/** How rotary embeddings pair features: `half` pairs `i` with `i + d/2`, `interleaved` `2i` with `2i + 1`. */
+export type RopeLayout = "half" | "interleaved";
+
+/** Drops elements of an adapter's (pooled) input with probability `rate` and rescales the rest. */
+export interface Dropout {
+  /** In [0, 1). */
+  readonly rate: number;
+  /** `[2]` u32: key of the counter-based generator; the caller writes a new one for every step. */
+  readonly key: Tensor;
+  /** Separates the masks of different layers under one key. */
+  readonly stream: number;
+}
+
+/** The adapter product `output += scale * repeat(dropout(pool(input)) A^T B^T)`. */
+export interface LowRank {
+  /** `[M, K]`. */
+  readonly input: Tensor;
+  /** `[R, K / pool]`; null stands for the identity (`R = K / pool`), the single matrix of QA-HiRA. */
+  readonly a: Tensor | null;
+  /** `[N / repeat, R]`. */
+  readonly b: Tensor;
+  /** Width of average pooling over input features; divides K. */
+  readonly pool: number;
+  /** Width of repetition over output features; divides N. */
+  readonly repeat: number;
+  readonly scale: number;
+  readonly dropout?: Dropout;
+}
+
+/** Shape of one attention: queries `[T, heads * headDim]`, keys and values `[T, kvHeads * headDim]`. */
+export interface AttentionShape {
+  /** Sequences; `T = batch * length`. */
+  readonly batch: number;
+  readonly length: number;
+  readonly heads: number;
+  /** Divides `heads`; query head `h` reads key head `floor(h * kvHeads / heads)`. */
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Factor on the dot products, usually `1 / sqrt(headDim)`. */
+  readonly scale: number;
+  /** Sliding window: a query sees itself and at most `window - 1` tokens before it. Default: all. */
+  readonly window?: number;
+}
+
+/** What a recording may call. Shapes are checked when an operation is recorded. */
+export interface Operations {
+  /** `output[...] = value`, any shape; for u32 tensors `value` is an unsigned integer. */
+  fill(args: { output: Tensor; value: number }): void;
+  /** `output = input`, equal sizes. */
+  copy(args: { input: Tensor; output: Tensor }): void;
+  /** `output = left + right`, equal sizes; `output` may be `left` or `right`. */
+  add(args: { left: Tensor; right: Tensor; output: Tensor }): void;
+
+  /** `output [M, N] (+)= input [M, K] weight^T (+ bias [N])`. */
+  linear(
+    args: {
+      input: Tensor;
+      weight: Weight;
+      bias?: Tensor;
+      output: Tensor;
+      accumulate?: boolean;
+    },
+  ): void;
+  /** `gradInput [M, K] (+)= gradOutput [M, N] weight`: the backward of {@linkcode Operations.linear}. */
+  linearTransposed(
+    args: { gradOutput: Tensor; weight: Weight; gradInput: Tensor; accumulate?: boolean },
+  ): void;
+  /**
+   * `output (+)= scale * left right`, each factor optionally transposed in place:
+   * nn `[M,K][K,N]`, nt `[M,K][N,K]`, tn `[K,M][K,N]`. `scale` defaults to 1.
+   */
+  matmul(
+    args: {
+      left: Tensor;
+      right: Tensor;
+      output: Tensor;
+      orientation: "nn" | "nt" | "tn";
+      scale?: number;
+      accumulate?: boolean;
+    },
+  ): void;
+  /** `output [N] += sum over rows of input [M, N]`: the gradient of a bias. */
+  columnSum(args: { input: Tensor; output: Tensor }): void;
+  /** `output [rows, columns] = weight` in f32; for tests and for merging into 16-bit weights. */
+  dequantize(args: { weight: Weight; output: Tensor }): void;
+
+  /** Adds an adapter's product to `output [M, N]` and saves `hidden [M, R]` for the backward pass. */
+  lowRank(args: LowRank & { hidden: Tensor; output: Tensor }): void;
+  /**
+   * Gradients of {@linkcode Operations.lowRank}: adds to `gradA`, `gradB` and, unless it is null, to
+   * `gradInput [M, K]` (always accumulating: the frozen path has written it before).
+   */
+  lowRankBackward(
+    args: LowRank & {
+      hidden: Tensor;
+      gradOutput: Tensor;
+      gradA: Tensor | null;
+      gradB: Tensor;
+      gradInput: Tensor | null;
+    },
+  ): void;
+
+  /** `output [T, D] = table[tokens]`, `tokens [T]` u32, `table [V, D]`. */
+  embedding(args: { tokens: Tensor; table: Tensor; output: Tensor }): void;
+  /**
+   * `gradTable[v] += sum of gradOutput[t] over tokens t with id v`. The caller supplies the inverse
+   * index, so that the sum has a fixed order without atomics: `order [T]` lists token positions
+   * sorted by id (stable), `offsets [V + 1]` where each id's run starts.
+   */
+  embeddingBackward(
+    args: { gradOutput: Tensor; order: Tensor; offsets: Tensor; gradTable: Tensor },
+  ): void;
+
+  /** `output [M, D] = input / sqrt(mean(input^2) + epsilon) * weight [D]`. */
+  rmsNorm(args: { input: Tensor; weight: Tensor; output: Tensor; epsilon: number }): void;
+  /** Overwrites (or adds to) `gradInput`; adds to `gradWeight` unless it is null. */
+  rmsNormBackward(
+    args: {
+      input: Tensor;
+      weight: Tensor;
+      gradOutput: Tensor;
+      gradInput: Tensor;
+      gradWeight: Tensor | null;
+      epsilon: number;
+      accumulate?: boolean;
+    },
+  ): void;
+
+  /**
+   * Rotates `values [T, heads * headDim]` in place; token `t` is at position `t % length`.
+   * `cosines`, `sines`: `[positions, rotaryDim / 2]`; features beyond `rotaryDim` stay.
+   * `inverse` rotates back, which is also the backward pass.
+   */
+  rope(
+    args: {
+      values: Tensor;
+      cosines: Tensor;
+      sines: Tensor;
+      heads: number;
+      headDim: number;
+      length: number;
+      layout: RopeLayout;
+      inverse?: boolean;
+    },
+  ): void;
+
+  /**
+   * Causal grouped-query attention without materialised scores. Saves the log-sum-exp of each query
+   * in `logSumExp [T, heads]` (natural logarithm, scale included).
+   */
+  attention(
+    args: AttentionShape & {
+      queries: Tensor;
+      keys: Tensor;
+      values: Tensor;
+      output: Tensor;
+      logSumExp: Tensor;
+    },
+  ): void;
+  /** Overwrites `gradQueries`, `gradKeys`, `gradValues`. */
+  attentionBackward(
+    args: AttentionShape & {
+      queries: Tensor;
+      keys: Tensor;
+      values: Tensor;
+      output: Tensor;
+      logSumExp: Tensor;
+      gradOutput: Tensor;
+      gradQueries: Tensor;
+      gradKeys: Tensor;
+      gradValues: Tensor;
+    },
+  ): void;
+
+  /** `output = silu(gate) * up`, equal sizes. */
+  swiglu(args: { gate: Tensor; up: Tensor; output: Tensor }): void;
+  /** Overwrites `gradGate` and `gradUp`; they may be the tensors `gate` and `up` themselves. */
+  swigluBackward(
+    args: { gate: Tensor; up: Tensor; gradOutput: Tensor; gradGate: Tensor; gradUp: Tensor },
+  ): void;
+
+  /**
+   * Cross-entropy of `softmax(hidden [T, D] head^T)` against `targets [T]`, in chunks of tokens, so
+   * that the logits of a batch never exist at once.
+   *
+   * `losses[t] = -log p(targets[t])` for every t with `weights[t] != 0` and 0 elsewhere (unweighted:
+   * the caller averages). With gradients, the differentiated scalar is `sum_t weights[t] losses[t]`:
+   * `gradHidden [T, D]` is overwritten, `gradHead [V, D]` (dense heads only) is added to.
+   */
+  crossEntropy(
+    args: {
+      hidden: Tensor;
+      head: Weight;
+      targets: Tensor;
+      weights: Tensor;
+      losses: Tensor;
+      gradHidden?: Tensor;
+      gradHead?: Tensor;
+    },
+  ): void;
+  /** `output [1] = sum_t weights[t] losses[t]`. */
+  weightedSum(args: { values: Tensor; weights: Tensor; output: Tensor }): void;
+
+  /**
+   * Global gradient-norm clipping: `output[0] = norm` over all `gradients` together, `output[1]` =
+   * the factor `min(1, maxNorm / (norm + 1e-6))` (PyTorch's `clip_grad_norm_`), 1 if `maxNorm` is
+   * Infinity.
+   */
+  gradientNorm(args: { gradients: readonly Tensor[]; maxNorm: number; output: Tensor }): void;
+  /**
+   * One AdamW step (Loshchilov & Hutter 2019, Algorithm 2, as PyTorch orders it) on flat tensors of
+   * equal size. `hyper [8]` f32, written by the host before every step: learning rate, beta1, beta2,
+   * epsilon, weight decay, 1 - beta1^t, 1 - beta2^t, unused. `norm [2]` comes from
+   * {@linkcode Operations.gradientNorm}; gradients are multiplied by `norm[1]`.
+   */
+  adamw(
+    args: {
+      parameters: Tensor;
+      gradients: Tensor;
+      moment1: Tensor;
+      moment2: Tensor;
+      hyper: Tensor;
+      norm: Tensor;
+    },
+  ): void;
+}
+
+/** Operations recorded once, with every binding resolved; belongs to one device. */
+export interface Recording {
+  readonly label: string;
+  /** Dispatches (webgpu) or calls (reference) in one replay. */
+  readonly length: number;
+  /** Frees scratch memory that belongs to this recording only. */
+  release(): void;
+}
+
+/** What a device is: goes into results as provenance and, by `class`, into cache keys. */
+export interface DeviceInfo {
+  readonly name: "reference" | "webgpu" | "cpu";
+  /** Devices of one class give equal bits for equal work: implementation, adapter, driver version. */
+  readonly class: string;
+  /** For people: "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  readonly description: string;
+  /** Largest tensor in bytes. */
+  readonly maxTensorBytes: number;
+}
+
+/** Bytes held by live tensors (views count once, scratch included). */
+export interface DeviceMemory {
+  readonly current: number;
+  readonly peak: number;
+}
+
+/** One computing device. See the module documentation for the rules. */
+export interface Device {
+  readonly info: DeviceInfo;
+  /**
+   * Allocates zero-filled memory.
+   *
+   * @throws {RangeError} If the tensor is larger than `info.maxTensorBytes`.
+   */
+  tensor(dtype: DType, shape: readonly number[], label: string): Tensor;
+  /** A part of a contiguous tensor, `offset` elements in (a multiple of {@linkcode VIEW_ALIGNMENT}). */
+  view(tensor: Tensor, offset: number, shape: readonly number[], label?: string): Tensor;
+  /** Frees an allocated tensor (not a view). Using it afterwards is an error. */
+  free(tensor: Tensor): void;
+  /** Queues a host-to-device copy, ordered with {@linkcode Device.run}; `data` may be reused at once. */
+  write(
+    tensor: Tensor,
+    data: Float32Array | Float64Array | Uint32Array,
+    offset?: number,
+  ): void;
+  /** Queues a device-to-device copy of `count` elements, ordered with {@linkcode Device.run}. */
+  copy(
+    source: Tensor,
+    sourceOffset: number,
+    destination: Tensor,
+    destinationOffset: number,
+    count: number,
+  ): void;
+  /** Waits for queued work and reads a tensor of dtype f32. Float64Array on `reference`. */
+  readFloats(tensor: Tensor): Promise<Float32Array | Float64Array>;
+  /** Waits for queued work and reads a tensor of dtype u32. */
+  readWords(tensor: Tensor): Promise<Uint32Array>;
+  /** Records operations; they run only through {@linkcode Device.run}. */
+  record(label: string, build: (operations: Operations) => void): Recording;
+  /** Queues one replay of a recording. */
+  run(recording: Recording): void;
+  /** Waits for queued work. @throws {DeviceError} If the device reported an error since the last call. */
+  settle(): Promise<void>;
+  memory(): DeviceMemory;
+  /** Frees everything. */
+  close(): void;
+}
+
+/** Offsets of views are multiples of this many elements (256 bytes, WebGPU's default alignment). */
+export const VIEW_ALIGNMENT = 64;
+
+/** A device failed: out of memory, lost, or an invalid command. The message says what to do. */
+export class DeviceError extends Error {
+  override readonly name = "DeviceError";
+}
+
+/** Product of the dimensions of a shape. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, dimension) => product * dimension, 1);
+}

@@ -1,0 +1,117 @@
+/**
+ * What the graph knows of a stage: its parameters, what it reads, what it makes, and how to run it.
+ * Stages implement this interface in `pipeline/stages/`; nothing else of them is visible here.
+ *
+ * @module
+ */
+
+import type { z } from "zod";
+import type { Device } from "../../kernels/device.ts";
+
+/** What a stage leaves in the store. */
+export type ArtifactKind = "model" | "adapter" | "metrics" | "files";
+
+/** A complete stage result: an immutable folder in the store. */
+export interface Artifact {
+  readonly kind: ArtifactKind;
+  /** Hexadecimal content address. */
+  readonly key: string;
+  readonly folder: string;
+  /** Name of the graph node that made it ("tuned"), for messages. */
+  readonly node: string;
+}
+
+/** A file or folder outside the store that a stage reads; its digest enters the stage's key. */
+export interface Source {
+  /** As the user wrote it, after `${vars}`: a path, a glob, `npm:name/glob` or `hf:org/name`. */
+  readonly reference: string;
+  /** Where in the parameters it stands ("data.text"), for error positions. */
+  readonly path: string;
+}
+
+/** One number of a result. */
+export interface Metric {
+  readonly value: number;
+  readonly standardError?: number;
+  /** How it was measured ("window-512"), where more than one convention exists. */
+  readonly protocol?: string;
+}
+
+/** What a running stage tells the person who waits for it. */
+export interface Progress {
+  /** "quantizing model.layers.1.mlp.up_proj". */
+  readonly activity: string;
+  /** Steps done and steps in all, where that is known. */
+  readonly done?: number;
+  readonly total?: number;
+  /** Live numbers worth seeing ("loss" 3.21, "tokens/s" 1500). */
+  readonly values?: Readonly<Record<string, number>>;
+}
+
+/** Everything a stage may use while it runs. */
+export interface StageContext<Parameters> {
+  readonly parameters: Parameters;
+  /** The `seed` of this cell. */
+  readonly seed: number;
+  /** The result named by `from`, if the stage takes one. */
+  readonly input: Artifact | null;
+  /** A result further up: the base of an adapter, by the key that its `artifact.json` names. */
+  artifact(key: string): Promise<Artifact>;
+  /** Absolute path of a source: a file, a folder, or (for globs) the sorted list of files. */
+  resolve(source: Source): Promise<readonly string[]>;
+  /** Empty folder to fill; it becomes the artifact, atomically, when `run` returns. */
+  readonly folder: string;
+  /** Folder that survives an interruption; what is in it was left by the same key. */
+  readonly checkpoint: string;
+  device(): Promise<Device>;
+  report(progress: Progress): void;
+  /** Append-only log lines of this stage (`runs/<name>/logs/`). */
+  log(line: string): void;
+  /** Aborted by Ctrl-C: save a checkpoint and throw `signal.reason`. */
+  readonly signal: AbortSignal;
+}
+
+/** Result of a stage besides the files in its folder. */
+export interface StageOutcome {
+  readonly metrics: Readonly<Record<string, Metric>>;
+  /** Facts for people and provenance ("parameters": 131072, "pooling": "average"). */
+  readonly facts?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** A kind of node of the experiment graph. */
+export interface Stage<Parameters = unknown> {
+  /** The value of `stage:` in the experiment file. */
+  readonly name: string;
+  /** Bumped whenever equal parameters would give a different result. */
+  readonly version: number;
+  /** One line for `--help` and the JSON Schema. */
+  readonly summary: string;
+  /** Keys of the node besides `stage` and `from`; a strict zod object. */
+  readonly parameters: z.ZodType<Parameters>;
+  /** Kinds of artifact that `from` may name; empty if the stage takes no `from`. */
+  readonly accepts: readonly ArtifactKind[];
+  /**
+   * True if `from` may be a list, which stands for one stage per entry ("quality.tuned"); a single
+   * entry `quality: { from: tuned }` is then also addressed as `quality.tuned`.
+   */
+  readonly fansOut?: boolean;
+  readonly produces: ArtifactKind;
+  /** Whether the result depends on the seed or the device class, which then enter the key. */
+  dependsOn(parameters: Parameters): { readonly seed: boolean; readonly device: boolean };
+  /** Files outside the store that the stage reads. */
+  sources(parameters: Parameters): readonly Source[];
+  /**
+   * Mistakes that only the combination with the stages above shows (an adapter form that its
+   * quantizer cannot hold); `upstream` lists the chain of `from`, nearest first.
+   */
+  check?(
+    parameters: Parameters,
+    upstream: readonly { readonly stage: string; readonly parameters: unknown }[],
+  ): readonly { readonly path: string; readonly message: string }[];
+  run(context: StageContext<Parameters>): Promise<StageOutcome>;
+}
+
+/** A mistake of the user or of the data, not of the program: shown as one sentence, without a trace. */
+export class UserError extends Error {
+  override readonly name: string = "UserError";
+}

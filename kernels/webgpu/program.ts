@@ -1,0 +1,63 @@
+/**
+ * What one operation compiles to on WebGPU: a list of dispatches, each a complete WGSL module with
+ * its bindings. Operations are pure functions `(context, args) => Dispatch[]`, one file per family;
+ * the runtime in `device.ts` compiles each distinct module once, creates bind groups once, and
+ * replays.
+ *
+ * @module
+ */
+
+import type { DType, Tensor } from "../device.ts";
+
+/** What generated code may rely on; chosen once per adapter, see `adapter.ts`. */
+export interface Profile {
+  /**
+   * `gpu`: hardware with subgroups; `generic`: hardware without; `software`: lavapipe and llvmpipe,
+   * where kernels avoid shared memory and barriers and put one subgroup in each workgroup.
+   */
+  readonly class: "gpu" | "generic" | "software";
+  /** Lanes of a subgroup, 0 where subgroups cannot be used. */
+  readonly subgroupSize: number;
+  /** First lines of every module ("enable subgroups;" where the implementation needs it). */
+  readonly preamble: string;
+  readonly maxWorkgroupStorageBytes: number;
+  readonly maxWorkgroupInvocations: number;
+  readonly maxWorkgroupsPerDimension: number;
+}
+
+/** A storage buffer of a dispatch. */
+export interface Binding {
+  readonly tensor: Tensor;
+  readonly access: "read" | "read_write";
+}
+
+/** A number in the uniform block of a dispatch. */
+export interface Uniform {
+  readonly type: "u32" | "f32";
+  readonly value: number;
+}
+
+/** One compute dispatch. */
+export interface Dispatch {
+  /** For timing tables and error messages: "linear integer4 software". */
+  readonly label: string;
+  /**
+   * A WGSL module with entry point `main`. Binding `i` of group 0 is `bindings[i]`; if there are
+   * `uniforms`, the binding after the last storage buffer is a uniform struct with these fields in
+   * order (all 4 bytes wide).
+   */
+  readonly code: string;
+  readonly bindings: readonly Binding[];
+  readonly uniforms?: readonly Uniform[];
+  readonly workgroups: readonly [x: number, y: number, z: number];
+}
+
+/** Passed to every operation. */
+export interface KernelContext {
+  readonly profile: Profile;
+  /**
+   * Memory that lives as long as the recording. Contents survive only until the next operation's
+   * dispatches: the runtime hands the same memory to the next operation.
+   */
+  scratch(dtype: DType, shape: readonly number[]): Tensor;
+}

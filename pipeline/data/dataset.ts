@@ -1,0 +1,26 @@
+/**
+ * What training and evaluation see of data: numbered examples of token ids with a mask of the tokens
+ * to learn.
+ *
+ * @module
+ */
+
+/** One row of a batch, at most the dataset's `length` tokens. */
+export interface Example {
+  readonly tokens: Uint32Array;
+  /**
+   * 1 where the token is a target (predicted from those before it), 0 where it is only read. The
+   * first token of a row is never a target.
+   */
+  readonly targets: Uint8Array;
+}
+
+/** Numbered examples, read in any order. */
+export interface Dataset {
+  readonly size: number;
+  /** Longest example; batches are padded to it. */
+  readonly length: number;
+  /** Tokens in all examples together. */
+  readonly tokens: number;
+  example(index: number): Example;
+}

@@ -1,0 +1,43 @@
+/**
+ * What the training loop sees of a model: tensors to fill, recordings to replay, slabs to optimize.
+ *
+ * @module
+ */
+
+import type { Device, Recording, Tensor } from "../../kernels/device.ts";
+
+/** Trainable values as one flat tensor, with gradients and optimizer state of the same size. */
+export interface ParameterSlab {
+  readonly name: string;
+  readonly parameters: Tensor;
+  readonly gradients: Tensor;
+  /** Whether weight decay applies (not to norms and biases). */
+  readonly decay: boolean;
+}
+
+/** A model set up for batches of one shape. */
+export interface Trainable {
+  readonly device: Device;
+  readonly batchSize: number;
+  readonly length: number;
+  /** `[batchSize * length]` u32. */
+  readonly tokens: Tensor;
+  /** `[batchSize * length]` u32: the token that follows each token of `tokens`. */
+  readonly targets: Tensor;
+  /** `[batchSize * length]` f32: weight of each target in the loss, 0 where none. */
+  readonly weights: Tensor;
+  /** `[batchSize * length]` f32, written by both recordings: -log p of each weighted target. */
+  readonly losses: Tensor;
+  /**
+   * Token positions sorted by id and the start of each id's run (see `embeddingBackward`), to be
+   * written with the tokens; null unless the embedding trains.
+   */
+  readonly tokenIndex: { readonly order: Tensor; readonly offsets: Tensor } | null;
+  /** `[2]` u32 key of dropout, written before every micro-batch; null without dropout. */
+  readonly dropoutKey: Tensor | null;
+  readonly slabs: readonly ParameterSlab[];
+  /** Forward only, without dropout: fills `losses`. */
+  readonly forward: Recording;
+  /** Forward and backward: fills `losses`, adds to the gradients of `slabs`. */
+  readonly forwardBackward: Recording;
+}

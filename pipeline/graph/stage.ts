@@ -8,6 +8,8 @@
 import type { z } from "zod";
 import type { Device } from "../../kernels/device.ts";
 
+export { UserError } from "../errors.ts";
+
 /** What a stage leaves in the store. */
 export type ArtifactKind = "model" | "adapter" | "metrics" | "files";
 
@@ -109,9 +111,4 @@ export interface Stage<Parameters = unknown> {
     upstream: readonly { readonly stage: string; readonly parameters: unknown }[],
   ): readonly { readonly path: string; readonly message: string }[];
   run(context: StageContext<Parameters>): Promise<StageOutcome>;
-}
-
-/** A mistake of the user or of the data, not of the program: shown as one sentence, without a trace. */
-export class UserError extends Error {
-  override readonly name: string = "UserError";
 }

@@ -1,0 +1,291 @@
+/**
+ * The tensors of a Hugging Face model folder: `model.safetensors`, or shards under
+ * `model.safetensors.index.json`.
+ *
+ * @module
+ */
+
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { UserError } from "../graph/stage.ts";
+import {
+  type Dtype,
+  SafetensorsFile,
+  SafetensorsWriter,
+  type TensorDeclaration,
+  type TensorInfo,
+  type TensorValues,
+} from "./safetensors.ts";
+import { DTYPE_BYTES, elementCount } from "./safetensors_header.ts";
+
+const SINGLE_FILE = "model.safetensors";
+const INDEX_FILE = "model.safetensors.index.json";
+
+const INDEX = z.object({ weight_map: z.record(z.string(), z.string()) });
+
+/** Named tensors, read one at a time. */
+export interface TensorSource {
+  readonly names: readonly string[];
+  has(name: string): boolean;
+  /** @throws {UserError} If there is no such tensor; so do the other methods. */
+  shape(name: string): readonly number[];
+  dtype(name: string): Dtype;
+  /** The tensor as f32; from F32, F16, BF16 or F64. */
+  readFloats(name: string): Float32Array<ArrayBuffer>;
+  /** Rows of its first dimension as f32. */
+  readRows(name: string, first: number, count: number): Float32Array<ArrayBuffer>;
+  /** Its bytes as stored. */
+  readBytes(name: string): Uint8Array<ArrayBuffer>;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Opens the tensors of a model folder. Reads headers only; a tensor is read when asked for, so that
+ * the memory in use is bounded by the largest tensor.
+ *
+ * @throws {UserError} If the folder has no safetensors, the index is invalid or names a shard that
+ * is missing or a tensor that its shard lacks, or a header is invalid.
+ *
+ * @example
+ * ```ts
+ * import { openTensors, writeShards } from "./hugging_face.ts";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * await writeShards(folder, [
+ *   { name: "w", dtype: "F32", shape: [2], values: () => Float32Array.of(1, 2) },
+ * ]);
+ * using tensors = openTensors(folder);
+ * if (tensors.readFloats("w").join() !== "1,2") throw new Error("values");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
+export function openTensors(folder: string): TensorSource {
+  const index = readText(join(folder, INDEX_FILE));
+  if (index === null) {
+    const path = join(folder, SINGLE_FILE);
+    if (!exists(path)) {
+      throw new UserError(
+        `${folder}: there is neither ${SINGLE_FILE} nor ${INDEX_FILE}; wanted a Hugging Face ` +
+          `model folder with safetensors weights`,
+      );
+    }
+    const file = SafetensorsFile.open(path);
+    return new FolderTensors(
+      folder,
+      [file],
+      new Map([...file.tensors.keys()].map((name) => [name, file])),
+    );
+  }
+  return openShards(folder, parseIndex(index, join(folder, INDEX_FILE)));
+}
+
+/** A tensor to be written, whose values are asked for when their turn comes. */
+export interface ShardTensor extends TensorDeclaration {
+  readonly values: () => TensorValues | Promise<TensorValues>;
+}
+
+/**
+ * Writes tensors as `model.safetensors`, or, where they take more than `maxShardBytes`, as
+ * `model-00001-of-0000N.safetensors` and so on with `model.safetensors.index.json`, which is written
+ * last. Tensors keep their order; one is in memory at a time.
+ *
+ * @param options.maxShardBytes Bytes of tensors per file; a larger tensor gets a file of its own.
+ * @default 5e9
+ * @param options.metadata Added to the `__metadata__` of every file.
+ * @throws {UserError} If a declaration is invalid, or the disk is full or cannot be written.
+ */
+export async function writeShards(
+  folder: string,
+  tensors: Iterable<ShardTensor>,
+  options: {
+    readonly maxShardBytes?: number;
+    readonly metadata?: Readonly<Record<string, string>>;
+  } = {},
+): Promise<void> {
+  const { maxShardBytes = 5e9, metadata = {} } = options;
+  const shards = splitIntoShards(tensors, maxShardBytes);
+  const names = shards.flat().map(({ name }) => name);
+  if (new Set(names).size !== names.length) {
+    throw new UserError(`${folder}: a tensor is declared twice; names must be unique`);
+  }
+  const weightMap: [string, string][] = [];
+  let totalBytes = 0;
+  for (const [index, shard] of shards.entries()) {
+    const file = shards.length === 1 ? SINGLE_FILE : shardName(index, shards.length);
+    using writer = SafetensorsWriter.create(join(folder, file), shard, metadata);
+    for (const tensor of shard) {
+      writer.write(tensor.name, await tensor.values());
+      weightMap.push([tensor.name, file]);
+      totalBytes += byteLength(tensor);
+    }
+    writer.finish();
+  }
+  if (shards.length > 1) {
+    const index = {
+      metadata: { total_size: totalBytes },
+      weight_map: Object.fromEntries(weightMap),
+    };
+    Deno.writeTextFileSync(join(folder, INDEX_FILE), JSON.stringify(index, null, 2) + "\n");
+  }
+}
+
+/** Files whose tensors are addressed by name. */
+class FolderTensors implements TensorSource {
+  readonly #folder: string;
+  readonly #files: readonly SafetensorsFile[];
+  readonly #fileOf: ReadonlyMap<string, SafetensorsFile>;
+
+  constructor(
+    folder: string,
+    files: readonly SafetensorsFile[],
+    fileOf: ReadonlyMap<string, SafetensorsFile>,
+  ) {
+    this.#folder = folder;
+    this.#files = files;
+    this.#fileOf = fileOf;
+  }
+
+  get names(): readonly string[] {
+    return [...this.#fileOf.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#fileOf.has(name);
+  }
+
+  shape(name: string): readonly number[] {
+    return this.#info(name).shape;
+  }
+
+  dtype(name: string): Dtype {
+    return this.#info(name).dtype;
+  }
+
+  readFloats(name: string): Float32Array<ArrayBuffer> {
+    return this.#file(name).readFloats(name);
+  }
+
+  readRows(name: string, first: number, count: number): Float32Array<ArrayBuffer> {
+    return this.#file(name).readRows(name, first, count);
+  }
+
+  readBytes(name: string): Uint8Array<ArrayBuffer> {
+    return this.#file(name).readBytes(name);
+  }
+
+  close(): void {
+    for (const file of this.#files) file.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #file(name: string): SafetensorsFile {
+    const file = this.#fileOf.get(name);
+    if (file === undefined) {
+      throw new UserError(
+        `${this.#folder}: the model has no tensor "${name}" among its ${this.#fileOf.size}; the ` +
+          `weights do not fit config.json`,
+      );
+    }
+    return file;
+  }
+
+  #info(name: string): TensorInfo {
+    return this.#file(name).tensors.get(name) as TensorInfo;
+  }
+}
+
+function openShards(folder: string, weightMap: ReadonlyMap<string, string>): TensorSource {
+  const files = new Map<string, SafetensorsFile>();
+  try {
+    const fileOf = new Map<string, SafetensorsFile>();
+    for (const [name, shard] of weightMap) {
+      const file = files.get(shard) ?? openShard(folder, shard, name);
+      files.set(shard, file);
+      if (!file.tensors.has(name)) {
+        throw new UserError(
+          `${folder}: ${INDEX_FILE} says that ${shard} holds tensor "${name}", but it does not`,
+        );
+      }
+      fileOf.set(name, file);
+    }
+    return new FolderTensors(folder, [...files.values()], fileOf);
+  } catch (error) {
+    for (const file of files.values()) file.close();
+    throw error;
+  }
+}
+
+function openShard(folder: string, shard: string, name: string): SafetensorsFile {
+  if (basename(shard) !== shard) {
+    throw new UserError(
+      `${folder}: ${INDEX_FILE} maps "${name}" to "${shard}"; wanted the name of a file in the folder`,
+    );
+  }
+  if (!exists(join(folder, shard))) {
+    throw new UserError(
+      `${folder}: ${INDEX_FILE} names ${shard} for tensor "${name}", but there is no such file`,
+    );
+  }
+  return SafetensorsFile.open(join(folder, shard));
+}
+
+function parseIndex(text: string, path: string): ReadonlyMap<string, string> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${path}: not JSON (${error instanceof Error ? error.message : error})`);
+  }
+  const index = INDEX.safeParse(json);
+  if (!index.success) {
+    throw new UserError(`${path}: wanted {"weight_map": {tensor name: file name}}`);
+  }
+  return new Map(Object.entries(index.data.weight_map));
+}
+
+function splitIntoShards(tensors: Iterable<ShardTensor>, maxShardBytes: number): ShardTensor[][] {
+  const shards: ShardTensor[][] = [[]];
+  let used = 0;
+  for (const tensor of tensors) {
+    const bytes = byteLength(tensor);
+    if (used > 0 && used + bytes > maxShardBytes) {
+      shards.push([]);
+      used = 0;
+    }
+    (shards.at(-1) as ShardTensor[]).push(tensor);
+    used += bytes;
+  }
+  return shards;
+}
+
+function shardName(index: number, count: number): string {
+  const digits = (number: number) => String(number).padStart(5, "0");
+  return `model-${digits(index + 1)}-of-${digits(count)}.safetensors`;
+}
+
+function byteLength({ dtype, shape }: TensorDeclaration): number {
+  return elementCount(shape) * DTYPE_BYTES[dtype];
+}
+
+function readText(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw new UserError(`Cannot read ${path}: ${error}`);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * Reading safetensors files, one tensor or one range of rows at a time. All reads are synchronous:
+ * a file has one position, which concurrent reads would move under each other.
+ *
+ * @module
+ */
+
+import { UserError } from "../graph/stage.ts";
+import { bfloat16ToFloat32, float16ToFloat32 } from "./half_precision.ts";
+import {
+  type Dtype,
+  DTYPE_BYTES,
+  elementCount,
+  MAX_HEADER_BYTES,
+  parseHeader,
+  type TensorInfo,
+} from "./safetensors_header.ts";
+
+export { type Dtype, type TensorDeclaration, type TensorInfo } from "./safetensors_header.ts";
+export { SafetensorsWriter, type TensorValues } from "./safetensors_writer.ts";
+
+/** Elements converted at a time, so that a tensor is never held in two formats at once. */
+const CONVERSION_BLOCK = 1 << 20;
+
+const CONVERSIONS: Partial<Record<Dtype, (bytes: ArrayBuffer) => ArrayLike<number>>> = {
+  BF16: (bytes) => bfloat16ToFloat32(new Uint16Array(bytes)),
+  F16: (bytes) => float16ToFloat32(new Uint16Array(bytes)),
+  F64: (bytes) => new Float64Array(bytes),
+};
+
+/**
+ * An open file.
+ *
+ * @example
+ * ```ts
+ * import { SafetensorsFile, SafetensorsWriter } from "./safetensors.ts";
+ *
+ * const path = Deno.makeTempFileSync();
+ * const writer = SafetensorsWriter.create(path, [{ name: "w", dtype: "BF16", shape: [2, 2] }]);
+ * writer.write("w", Float32Array.of(1, 2, 3, 4));
+ * writer.finish();
+ *
+ * using file = SafetensorsFile.open(path);
+ * if (file.readRows("w", 1, 1).join() !== "3,4") throw new Error("row 1 is 3, 4");
+ * Deno.removeSync(path);
+ * ```
+ */
+export class SafetensorsFile {
+  readonly path: string;
+  /** By name, in the order of the header. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** The `__metadata__` of the header. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #file: Deno.FsFile;
+  readonly #dataStart: number;
+
+  private constructor(path: string, file: Deno.FsFile) {
+    this.path = path;
+    this.#file = file;
+    const size = file.statSync().size;
+    if (size < 8) {
+      throw new UserError(
+        `${path}: a safetensors file starts with 8 bytes of header size, but this one has ` +
+          `${size} bytes; it is truncated or not a safetensors file`,
+      );
+    }
+    const headerBytes = Number(new DataView(this.#read(0, 8).buffer).getBigUint64(0, true));
+    if (headerBytes > Math.min(MAX_HEADER_BYTES, size - 8)) {
+      throw new UserError(
+        `${path}: the first 8 bytes announce a header of ${headerBytes} bytes, but ` +
+          `${size - 8} follow and the format allows ${MAX_HEADER_BYTES}; the file is truncated ` +
+          `or not a safetensors file`,
+      );
+    }
+    this.#dataStart = 8 + headerBytes;
+    let text: string;
+    try {
+      text = new TextDecoder("utf-8", { fatal: true }).decode(this.#read(8, headerBytes));
+    } catch {
+      throw new UserError(`${path}: the safetensors header is not UTF-8`);
+    }
+    const header = parseHeader(text, size - this.#dataStart, path);
+    this.tensors = header.tensors;
+    this.metadata = header.metadata;
+  }
+
+  /**
+   * Opens a file and validates its header; reads no tensor.
+   *
+   * @throws {UserError} If the file cannot be read, is truncated, or its header is invalid.
+   */
+  static open(path: string): SafetensorsFile {
+    let file: Deno.FsFile;
+    try {
+      file = Deno.openSync(path);
+    } catch (error) {
+      const reason = error instanceof Deno.errors.NotFound ? "no such file" : String(error);
+      throw new UserError(`Cannot open ${path}: ${reason}`);
+    }
+    try {
+      return new SafetensorsFile(path, file);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The stored bytes of a tensor.
+   *
+   * @throws {UserError} If the file has no such tensor.
+   */
+  readBytes(name: string): Uint8Array<ArrayBuffer> {
+    const { begin, end } = this.#tensor(name);
+    return this.#read(this.#dataStart + begin, end - begin);
+  }
+
+  /**
+   * A tensor as f32: exact from F32, F16 and BF16, rounded from F64.
+   *
+   * @throws {UserError} If the file has no such tensor, or its dtype is none of these four.
+   */
+  readFloats(name: string): Float32Array<ArrayBuffer> {
+    return this.#readFloats(name, 0, elementCount(this.#tensor(name).shape));
+  }
+
+  /**
+   * Rows `first` to `first + count - 1` of a tensor's first dimension, as f32.
+   *
+   * @throws {RangeError} If the tensor has no such rows.
+   * @throws {UserError} As {@linkcode SafetensorsFile.readFloats}.
+   */
+  readRows(name: string, first: number, count: number): Float32Array<ArrayBuffer> {
+    const { shape } = this.#tensor(name);
+    const rows = shape[0] ?? 0;
+    if (!(first >= 0 && count >= 0 && first + count <= rows)) {
+      throw new RangeError(
+        `Cannot read rows ${first} to ${first + count} of "${name}": it has ${rows} rows`,
+      );
+    }
+    const columns = elementCount(shape.slice(1));
+    return this.#readFloats(name, first * columns, count * columns);
+  }
+
+  /** Closes the file. */
+  close(): void {
+    this.#file.close();
+  }
+
+  /** Closes the file at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #tensor(name: string): TensorInfo {
+    const tensor = this.tensors.get(name);
+    if (tensor === undefined) {
+      throw new UserError(
+        `${this.path}: there is no tensor "${name}" among its ${this.tensors.size} tensors`,
+      );
+    }
+    return tensor;
+  }
+
+  #readFloats(name: string, first: number, count: number): Float32Array<ArrayBuffer> {
+    const { dtype, begin } = this.#tensor(name);
+    const width = DTYPE_BYTES[dtype];
+    const start = this.#dataStart + begin + first * width;
+    if (dtype === "F32") return new Float32Array(this.#read(start, count * width).buffer);
+    const toFloats = CONVERSIONS[dtype];
+    if (toFloats === undefined) {
+      throw new UserError(
+        `${this.path}: tensor "${name}" is ${dtype}; wanted one of F32, F16, BF16, F64`,
+      );
+    }
+    const floats = new Float32Array(count);
+    for (let at = 0; at < count; at += CONVERSION_BLOCK) {
+      const size = Math.min(CONVERSION_BLOCK, count - at);
+      const { buffer } = this.#read(start + at * width, size * width);
+      floats.set(toFloats(buffer), at);
+    }
+    return floats;
+  }
+
+  #read(position: number, bytes: number): Uint8Array<ArrayBuffer> {
+    const buffer = new Uint8Array(bytes);
+    this.#file.seekSync(position, Deno.SeekMode.Start);
+    for (let done = 0; done < bytes;) {
+      const count = this.#file.readSync(buffer.subarray(done));
+      if (count === null) {
+        throw new UserError(`${this.path}: the file was shortened while it was being read`);
+      }
+      done += count;
+    }
+    return buffer;
+  }
+}

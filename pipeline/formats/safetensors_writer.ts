@@ -1,0 +1,160 @@
+/**
+ * Writing safetensors files, tensor by tensor. A file appears under its name only when it is
+ * complete and on disk.
+ *
+ * @module
+ */
+
+import { UserError } from "../graph/stage.ts";
+import { float32ToBfloat16, float32ToFloat16 } from "./half_precision.ts";
+import { encodeHeader, type TensorDeclaration, type TensorInfo } from "./safetensors_header.ts";
+
+/** Elements of a tensor to be written; see {@linkcode SafetensorsWriter.write}. */
+export type TensorValues = Float32Array | Uint32Array | Int32Array | Uint16Array | Uint8Array;
+
+/** Elements converted at a time, so that a tensor is never held in two formats at once. */
+const CONVERSION_BLOCK = 1 << 20;
+
+/** A file being written: all tensors are declared first, then written in any order. */
+export class SafetensorsWriter {
+  readonly #path: string;
+  readonly #temporary: string;
+  readonly #file: Deno.FsFile;
+  readonly #dataStart: number;
+  readonly #missing: Map<string, TensorInfo>;
+  #open = true;
+
+  private constructor(
+    path: string,
+    declarations: Iterable<TensorDeclaration>,
+    metadata: Readonly<Record<string, string>>,
+  ) {
+    const { bytes, tensors } = encodeHeader(declarations, { format: "pt", ...metadata }, path);
+    this.#path = path;
+    this.#temporary = `${path}.${crypto.randomUUID()}.tmp`;
+    this.#missing = tensors;
+    this.#dataStart = bytes.length;
+    this.#file = this.#attempt(() =>
+      Deno.openSync(this.#temporary, { write: true, createNew: true })
+    );
+    try {
+      this.#writeAt(0, bytes);
+    } catch (error) {
+      this.discard();
+      throw error;
+    }
+  }
+
+  /**
+   * Starts a file next to `path`, under a temporary name.
+   *
+   * @param metadata Added to `{"format": "pt"}`, which readers of the field expect.
+   * @throws {UserError} If a declaration is invalid or the file cannot be created.
+   */
+  static create(
+    path: string,
+    declarations: Iterable<TensorDeclaration>,
+    metadata: Readonly<Record<string, string>> = {},
+  ): SafetensorsWriter {
+    return new SafetensorsWriter(path, declarations, metadata);
+  }
+
+  /**
+   * Writes one tensor.
+   *
+   * A `Float32Array` is stored as the declared F32, or rounded to nearest even as F16 or BF16; a
+   * `Uint32Array` goes with U32, an `Int32Array` with I32, a `Uint16Array` with U16 or as the raw
+   * bits of F16 and BF16, and a `Uint8Array` holds the bytes of any dtype as they are.
+   *
+   * @throws {RangeError} If the tensor was not declared, is already written, or `values` do not fit
+   * its dtype and shape.
+   * @throws {UserError} If the disk is full or cannot be written.
+   */
+  write(name: string, values: TensorValues): void {
+    const tensor = this.#missing.get(name);
+    if (tensor === undefined) {
+      throw new RangeError(`Cannot write tensor "${name}": it is not declared or already written`);
+    }
+    const { dtype, shape, begin, end } = tensor;
+    const rounded = values instanceof Float32Array && (dtype === "F16" || dtype === "BF16");
+    const bytes = rounded ? values.length * 2 : values.byteLength;
+    if (bytes !== end - begin || !(rounded || holds(values, dtype))) {
+      throw new RangeError(
+        `Cannot write tensor "${name}": ${values.constructor.name} of ${values.length} elements ` +
+          `does not fit ${dtype} [${shape.join(", ")}]`,
+      );
+    }
+    const start = this.#dataStart + begin;
+    if (rounded) {
+      const round = dtype === "F16" ? float32ToFloat16 : float32ToBfloat16;
+      for (let at = 0; at < values.length; at += CONVERSION_BLOCK) {
+        this.#writeAt(start + at * 2, round(values.subarray(at, at + CONVERSION_BLOCK)));
+      }
+    } else {
+      this.#writeAt(start, values);
+    }
+    this.#missing.delete(name);
+  }
+
+  /**
+   * Completes the file: flushes it to disk and gives it its name.
+   *
+   * @throws {RangeError} If a declared tensor was not written.
+   * @throws {UserError} If the disk is full or cannot be written.
+   */
+  finish(): void {
+    const [unwritten] = this.#missing.keys();
+    if (unwritten !== undefined) {
+      this.discard();
+      throw new RangeError(`Cannot finish ${this.#path}: tensor "${unwritten}" was not written`);
+    }
+    this.#attempt(() => this.#file.syncSync());
+    this.#close();
+    this.#attempt(() => Deno.renameSync(this.#temporary, this.#path));
+  }
+
+  /** Removes an unfinished file; nothing after {@linkcode SafetensorsWriter.finish}. */
+  discard(): void {
+    if (!this.#open) return;
+    this.#close();
+    Deno.removeSync(this.#temporary);
+  }
+
+  /** Discards the file at the end of a `using` block unless it is finished. */
+  [Symbol.dispose](): void {
+    this.discard();
+  }
+
+  #close(): void {
+    this.#file.close();
+    this.#open = false;
+  }
+
+  #writeAt(position: number, values: TensorValues): void {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    this.#attempt(() => {
+      this.#file.seekSync(position, Deno.SeekMode.Start);
+      for (let done = 0; done < bytes.length;) {
+        done += this.#file.writeSync(bytes.subarray(done));
+      }
+    });
+  }
+
+  #attempt<Result>(action: () => Result): Result {
+    try {
+      return action();
+    } catch (error) {
+      throw new UserError(
+        `Cannot write ${this.#path}: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
+}
+
+function holds(values: TensorValues, dtype: TensorInfo["dtype"]): boolean {
+  if (values instanceof Float32Array) return dtype === "F32";
+  if (values instanceof Uint32Array) return dtype === "U32";
+  if (values instanceof Int32Array) return dtype === "I32";
+  if (values instanceof Uint16Array) return dtype === "U16" || dtype === "F16" || dtype === "BF16";
+  return true;
+}

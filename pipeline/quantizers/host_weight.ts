@@ -1,0 +1,209 @@
+// deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
+/**
+ * Weights of linear layers in host memory: the mirror of `kernels/device.ts`'s `Weight`, which
+ * quantizers make, files hold and {@linkcode upload} turns into device memory.
+ *
+ * @module
+ */
+
+import {
+  type Device,
+  type IntegerBits,
+  NF4_ABSMAX_BLOCK,
+  NF4_BLOCK,
+  type Tensor,
+  type Weight,
+} from "../../kernels/device.ts";
+import { DYNAMIC_MAP, NF4_LEVELS } from "../../kernels/nf4.ts";
+import { codeWords, unpackCodes } from "../../kernels/packing.ts";
+
+/** A matrix `[rows, columns]` of plain f32 values. */
+export interface HostDenseWeight {
+  readonly format: "dense";
+  readonly rows: number;
+  readonly columns: number;
+  /** `[rows, columns]`, row-major. */
+  readonly values: Float32Array;
+}
+
+/**
+ * Integer codes with one scale and one float zero per block of `blockRows x blockColumns` weights:
+ * `w = scale * (code - zero)`.
+ */
+export interface HostIntegerWeight {
+  readonly format: "integer";
+  readonly rows: number;
+  readonly columns: number;
+  readonly bits: IntegerBits;
+  readonly blockRows: number;
+  readonly blockColumns: number;
+  /** `[rows, codeWords(bits, columns)]`, packed as `kernels/packing.ts` defines. */
+  readonly codes: Uint32Array;
+  /** `[rows / blockRows, columns / blockColumns]`. */
+  readonly scales: Float32Array;
+  /** `[rows / blockRows, columns / blockColumns]`. */
+  readonly zeros: Float32Array;
+}
+
+/** Block maxima of an NF4 weight: plain, or quantized to 8 bits (double quantization). */
+export type HostNf4Absmax =
+  | {
+    readonly kind: "plain";
+    /** `[rows * columns / 64]`. */
+    readonly values: Float32Array;
+  }
+  | {
+    readonly kind: "double";
+    /** `[ceil(rows * columns / 64 / 4)]`, four 8-bit codes per word, lowest byte first. */
+    readonly codes: Uint32Array;
+    /** `[ceil(rows * columns / 64 / 256)]`. */
+    readonly scales: Float32Array;
+    /** `[1]`, the mean of all block maxima. */
+    readonly offset: Float32Array;
+  };
+
+/** 4-bit NormalFloat codes in blocks of 64 consecutive inputs: `w = NF4[code] * absmax(block)`. */
+export interface HostNf4Weight {
+  readonly format: "nf4";
+  readonly rows: number;
+  readonly columns: number;
+  /** `[rows, codeWords(4, columns)]`, packed like 4-bit integers. */
+  readonly codes: Uint32Array;
+  readonly absmax: HostNf4Absmax;
+}
+
+/** A weight in any format that kernels read directly. */
+export type HostWeight = HostDenseWeight | HostIntegerWeight | HostNf4Weight;
+
+/** Bytes that the arrays of a weight take, padding included: what a file or a device holds. */
+export function weightBytes(weight: HostWeight): number {
+  return arraysOf(weight).reduce((bytes, array) => bytes + array.byteLength, 0);
+}
+
+/** Storage per weight, counted from {@linkcode weightBytes}. */
+export function bitsPerWeight(weight: HostWeight): number {
+  return 8 * weightBytes(weight) / (weight.rows * weight.columns);
+}
+
+function arraysOf(weight: HostWeight): readonly (Float32Array | Uint32Array)[] {
+  switch (weight.format) {
+    case "dense":
+      return [weight.values];
+    case "integer":
+      return [weight.codes, weight.scales, weight.zeros];
+    case "nf4":
+      return weight.absmax.kind === "plain"
+        ? [weight.codes, weight.absmax.values]
+        : [weight.codes, weight.absmax.codes, weight.absmax.scales, weight.absmax.offset];
+  }
+}
+
+/**
+ * Copies a weight to a device; `label` names its tensors in memory listings and errors.
+ *
+ * @throws {RangeError} If a tensor is larger than the device allows.
+ */
+export function upload(device: Device, weight: HostWeight, label: string): Weight {
+  const { rows, columns } = weight;
+  const place = (data: Float32Array | Uint32Array, shape: readonly number[], part: string) => {
+    const dtype = data instanceof Float32Array ? "f32" : "u32";
+    const tensor: Tensor = device.tensor(dtype, shape, `${label}.${part}`);
+    device.write(tensor, data);
+    return tensor;
+  };
+  switch (weight.format) {
+    case "dense":
+      return {
+        format: "dense",
+        rows,
+        columns,
+        values: place(weight.values, [rows, columns], "values"),
+      };
+    case "integer": {
+      const { bits, blockRows, blockColumns } = weight;
+      const blocks = [rows / blockRows, columns / blockColumns];
+      return {
+        format: "integer",
+        rows,
+        columns,
+        bits,
+        blockRows,
+        blockColumns,
+        codes: place(weight.codes, [rows, codeWords(bits, columns)], "codes"),
+        scales: place(weight.scales, blocks, "scales"),
+        zeros: place(weight.zeros, blocks, "zeros"),
+      };
+    }
+    case "nf4": {
+      const codes = place(weight.codes, [rows, codeWords(4, columns)], "codes");
+      const { absmax } = weight;
+      if (absmax.kind === "plain") {
+        const values = place(absmax.values, [absmax.values.length], "absmax");
+        return { format: "nf4", rows, columns, codes, absmax: { kind: "plain", values } };
+      }
+      return {
+        format: "nf4",
+        rows,
+        columns,
+        codes,
+        absmax: {
+          kind: "double",
+          codes: place(absmax.codes, [absmax.codes.length], "absmax.codes"),
+          scales: place(absmax.scales, [absmax.scales.length], "absmax.scales"),
+          offset: place(absmax.offset, [1], "absmax.offset"),
+        },
+      };
+    }
+  }
+}
+
+/** The matrix `[rows, columns]` that a weight stands for, each value rounded once to f32. */
+export function dequantizeHost(weight: HostWeight): Float32Array {
+  switch (weight.format) {
+    case "dense":
+      return weight.values.slice();
+    case "integer":
+      return dequantizeInteger(weight);
+    case "nf4":
+      return dequantizeNf4(weight);
+  }
+}
+
+function dequantizeInteger(weight: HostIntegerWeight): Float32Array {
+  const { rows, columns, bits, blockRows, blockColumns, scales, zeros } = weight;
+  const codes = unpackCodes(weight.codes, bits, rows, columns);
+  const values = new Float32Array(rows * columns);
+  const blocksPerRow = columns / blockColumns;
+  for (let row = 0; row < rows; row++) {
+    for (let blockColumn = 0; blockColumn < blocksPerRow; blockColumn++) {
+      const block = Math.floor(row / blockRows) * blocksPerRow + blockColumn;
+      const scale = scales[block]!;
+      const zero = zeros[block]!;
+      const start = row * columns + blockColumn * blockColumns;
+      for (let index = start; index < start + blockColumns; index++) {
+        values[index] = scale * (codes[index]! - zero);
+      }
+    }
+  }
+  return values;
+}
+
+function dequantizeNf4(weight: HostNf4Weight): Float32Array {
+  const { rows, columns } = weight;
+  const codes = unpackCodes(weight.codes, 4, rows, columns);
+  const absmax = dequantizeAbsmax(weight.absmax, codes.length / NF4_BLOCK);
+  return Float32Array.from(
+    codes,
+    (code, index) => NF4_LEVELS[code]! * absmax[Math.floor(index / NF4_BLOCK)]!,
+  );
+}
+
+/** The `blocks` block maxima of an NF4 weight. */
+export function dequantizeAbsmax(absmax: HostNf4Absmax, blocks: number): Float32Array {
+  if (absmax.kind === "plain") return absmax.values.slice(0, blocks);
+  const offset = absmax.offset[0]!;
+  return Float32Array.from({ length: blocks }, (_, block) => {
+    const code = absmax.codes[block >>> 2]! >>> (8 * (block & 3)) & 0xff;
+    return DYNAMIC_MAP[code]! * absmax.scales[Math.floor(block / NF4_ABSMAX_BLOCK)]! + offset;
+  });
+}

@@ -5,15 +5,9 @@
  */
 
 import type { Device, Recording, Tensor } from "../../kernels/device.ts";
+import type { ParameterSlab } from "../models/parameters.ts";
 
-/** Trainable values as one flat tensor, with gradients and optimizer state of the same size. */
-export interface ParameterSlab {
-  readonly name: string;
-  readonly parameters: Tensor;
-  readonly gradients: Tensor;
-  /** Whether weight decay applies (not to norms and biases). */
-  readonly decay: boolean;
-}
+export type { ParameterSlab };
 
 /** A model set up for batches of one shape. */
 export interface Trainable {

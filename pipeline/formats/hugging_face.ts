@@ -25,10 +25,13 @@ const INDEX = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /** Named tensors, read one at a time. */
 export interface TensorSource {
+  /** All names, in the order of the file or index. */
   readonly names: readonly string[];
+  /** Whether there is such a tensor; the methods below throw a UserError if not. */
   has(name: string): boolean;
-  /** @throws {UserError} If there is no such tensor; so do the other methods. */
+  /** Sizes of its dimensions, outermost first. */
   shape(name: string): readonly number[];
+  /** Its element type as stored. */
   dtype(name: string): Dtype;
   /** The tensor as f32; from F32, F16, BF16 or F64. */
   readFloats(name: string): Float32Array<ArrayBuffer>;
@@ -36,7 +39,9 @@ export interface TensorSource {
   readRows(name: string, first: number, count: number): Float32Array<ArrayBuffer>;
   /** Its bytes as stored. */
   readBytes(name: string): Uint8Array<ArrayBuffer>;
+  /** Closes the files. */
   close(): void;
+  /** Closes the files at the end of a `using` block. */
   [Symbol.dispose](): void;
 }
 
@@ -82,6 +87,7 @@ export function openTensors(folder: string): TensorSource {
 
 /** A tensor to be written, whose values are asked for when their turn comes. */
 export interface ShardTensor extends TensorDeclaration {
+  /** Called once; see {@linkcode SafetensorsWriter.write} for what it may return. */
   readonly values: () => TensorValues | Promise<TensorValues>;
 }
 

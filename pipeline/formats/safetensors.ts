@@ -46,6 +46,7 @@ const CONVERSIONS: Partial<Record<Dtype, (bytes: ArrayBuffer) => ArrayLike<numbe
  * ```
  */
 export class SafetensorsFile {
+  /** As given to {@linkcode SafetensorsFile.open}. */
   readonly path: string;
   /** By name, in the order of the header. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -64,10 +65,11 @@ export class SafetensorsFile {
           `${size} bytes; it is truncated or not a safetensors file`,
       );
     }
-    const headerBytes = Number(new DataView(this.#read(0, 8).buffer).getBigUint64(0, true));
+    const announced = new DataView(this.#read(0, 8).buffer).getBigUint64(0, true);
+    const headerBytes = Number(announced);
     if (headerBytes > Math.min(MAX_HEADER_BYTES, size - 8)) {
       throw new UserError(
-        `${path}: the first 8 bytes announce a header of ${headerBytes} bytes, but ` +
+        `${path}: the first 8 bytes announce a header of ${announced} bytes, but ` +
           `${size - 8} follow and the format allows ${MAX_HEADER_BYTES}; the file is truncated ` +
           `or not a safetensors file`,
       );

@@ -34,17 +34,23 @@ export type Dtype = keyof typeof DTYPE_BYTES;
 
 /** Where and how a tensor is stored: row-major, little-endian. */
 export interface TensorInfo {
+  /** Element type. */
   readonly dtype: Dtype;
+  /** Sizes of the dimensions, outermost first; empty for a scalar. */
   readonly shape: readonly number[];
-  /** Byte range within the data section, end exclusive. */
+  /** First byte within the data section. */
   readonly begin: number;
+  /** Byte after the last. */
   readonly end: number;
 }
 
 /** A tensor to be written. */
 export interface TensorDeclaration {
+  /** Unique within the file. */
   readonly name: string;
+  /** Element type as stored. */
   readonly dtype: Dtype;
+  /** Sizes of the dimensions, outermost first; empty for a scalar. */
   readonly shape: readonly number[];
 }
 

@@ -1,0 +1,150 @@
+/**
+ * A model folder in the Hugging Face layout, read tensor by tensor. Folders that this project
+ * quantized have the same layout, with `quant_method: equipoise` in `config.json`.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import { openTensors, type TensorSource } from "../formats/hugging_face.ts";
+import type { HostWeight } from "../quantizers/host_weight.ts";
+import { EMBEDDING, HEAD, type LinearShape, plainTensors } from "./architecture.ts";
+import { type ModelConfig, parseConfig } from "./config.ts";
+import type { ModelSource } from "./language_model.ts";
+import { expectShape, type ModuleFormat, readWeight } from "./quantized_tensors.ts";
+
+/** `quantization_config` of a folder that this project wrote. */
+export const quantizationSchema = z.object({
+  quant_method: z.literal("equipoise"),
+  modules: z.record(
+    z.string(),
+    z.discriminatedUnion("format", [
+      z.object({
+        format: z.literal("integer"),
+        bits: z.union([z.literal(2), z.literal(3), z.literal(4), z.literal(8)]),
+        block_rows: z.int().positive(),
+        group_size: z.int().positive(),
+      }),
+      z.object({ format: z.literal("nf4"), double_quantization: z.boolean() }),
+    ]),
+  ),
+  /** Set by a merge: a merged model does not take the same adapter twice. */
+  merged: z.string().optional(),
+});
+
+/** What `quantization_config` says. */
+export type QuantizationConfig = z.output<typeof quantizationSchema>;
+
+/** An open model folder. */
+export class ModelFolder implements ModelSource, Disposable {
+  readonly folder: string;
+  readonly config: ModelConfig;
+  /** `config.json` as it stands, for folders derived from this one. */
+  readonly json: Readonly<Record<string, unknown>>;
+  /** Null for an unquantized model. */
+  readonly quantization: QuantizationConfig | null;
+  readonly tensors: TensorSource;
+
+  private constructor(
+    folder: string,
+    json: Readonly<Record<string, unknown>>,
+    tensors: TensorSource,
+  ) {
+    const file = join(folder, "config.json");
+    this.folder = folder;
+    this.json = json;
+    this.tensors = tensors;
+    this.config = headless(parseConfig(json, file), tensors);
+    this.quantization = parseQuantization(json.quantization_config, file);
+  }
+
+  /**
+   * Opens a folder: reads `config.json` and the headers of its safetensors, no weights.
+   *
+   * @throws {UserError} If something is missing, malformed, or does not fit together.
+   */
+  static async open(folder: string): Promise<ModelFolder> {
+    const json = await readJson(join(folder, "config.json"));
+    const tensors = openTensors(folder);
+    try {
+      return new ModelFolder(folder, json, tensors);
+    } catch (error) {
+      tensors.close();
+      throw error;
+    }
+  }
+
+  weight(linear: LinearShape): Promise<HostWeight> {
+    return Promise.resolve(readWeight(this.tensors, linear, this.moduleFormat(linear.path)));
+  }
+
+  floats(name: string): Promise<Float32Array> {
+    const stored = this.storedName(name);
+    const shape = plainTensors(this.config).find((tensor) => tensor.name === name)?.shape;
+    if (shape !== undefined) expectShape(this.tensors, stored, shape);
+    return Promise.resolve(this.tensors.readFloats(stored));
+  }
+
+  /** The name under which a tensor is stored: tied models may keep only one of embedding and head. */
+  storedName(name: string): string {
+    if (!this.config.tied || this.tensors.has(name)) return name;
+    if (name === EMBEDDING && this.tensors.has(HEAD)) return HEAD;
+    return name;
+  }
+
+  /** Format of the linear layer at `path`; null if it is dense. */
+  moduleFormat(path: string): ModuleFormat | null {
+    return this.quantization?.modules[path] ?? null;
+  }
+
+  [Symbol.dispose](): void {
+    this.tensors.close();
+  }
+}
+
+/** Models without a head of their own are tied, whatever `config.json` omits (Qwen2 0.5B). */
+function headless(config: ModelConfig, tensors: TensorSource): ModelConfig {
+  return tensors.has(HEAD) || config.tied ? config : { ...config, tied: true };
+}
+
+function parseQuantization(value: unknown, file: string): QuantizationConfig | null {
+  if (value === undefined || value === null) return null;
+  const method = (value as { quant_method?: unknown }).quant_method;
+  if (method !== "equipoise") {
+    throw new UserError(
+      `${file}: quantization_config.quant_method is ${JSON.stringify(method)}; give the ` +
+        `unquantized model, or a folder that this program quantized`,
+    );
+  }
+  const result = quantizationSchema.safeParse(value);
+  if (!result.success) {
+    throw new UserError(
+      `${file}: quantization_config is malformed: ${z.prettifyError(result.error)}`,
+    );
+  }
+  return result.data;
+}
+
+/** @throws {UserError} If the file is missing or is not a JSON object. */
+export async function readJson(file: string): Promise<Record<string, unknown>> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(file);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      throw new UserError(`${file} is missing; a model folder needs it`);
+    }
+    throw error;
+  }
+  try {
+    const json: unknown = JSON.parse(text);
+    if (typeof json === "object" && json !== null && !Array.isArray(json)) {
+      return json as Record<string, unknown>;
+    }
+  } catch (error) {
+    throw new UserError(`${file} is not valid JSON: ${(error as Error).message}`);
+  }
+  throw new UserError(`${file} does not hold a JSON object`);
+}

@@ -1,0 +1,66 @@
+/**
+ * A note that WebGPU worked on this system as it stands, so that later commands need not try again.
+ *
+ * @module
+ */
+
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { DRIVER_VARIABLES, findVulkan } from "./vulkan.ts";
+
+/** The note itself. */
+export interface AdapterStamp {
+  /** From {@linkcode systemFingerprint} at the time WebGPU worked. */
+  readonly fingerprint: string;
+  /** "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  readonly adapter: string;
+}
+
+/** Root of this repository. */
+export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Where the note lies; deleting it costs one more probe. */
+export const STAMP_FILE: string = resolve(ROOT, ".cache/webgpu.json");
+
+/**
+ * Everything a change of which may make WebGPU stop (or start) working: Deno, the Vulkan loader and
+ * drivers with their sizes and times, the GPUs, and the variables that choose among them.
+ */
+export function systemFingerprint(): string {
+  const variables = ["DENO_WEBGPU_BACKEND", ...DRIVER_VARIABLES].map((variable) => {
+    const { state } = Deno.permissions.querySync({ name: "env", variable });
+    return state === "granted" ? Deno.env.get(variable) ?? null : null;
+  });
+  return JSON.stringify([Deno.version.deno, Deno.build.target, findVulkan(), variables]);
+}
+
+/** The note, if there is one and nothing of its fingerprint has changed since. */
+export function readStamp(path: string = STAMP_FILE): AdapterStamp | null {
+  try {
+    const stamp: unknown = JSON.parse(Deno.readTextFileSync(path));
+    return isStamp(stamp) && stamp.fingerprint === systemFingerprint() ? stamp : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Notes that `adapter` works. A folder that cannot be written only means probing again next time. */
+export function writeStamp(adapter: string, path: string = STAMP_FILE): void {
+  const stamp: AdapterStamp = { fingerprint: systemFingerprint(), adapter };
+  try {
+    Deno.mkdirSync(dirname(path), { recursive: true });
+    Deno.writeTextFileSync(path, JSON.stringify(stamp));
+  } catch (error) {
+    if (
+      !(error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied)
+    ) {
+      throw error;
+    }
+  }
+}
+
+function isStamp(value: unknown): value is AdapterStamp {
+  return typeof value === "object" && value !== null && "fingerprint" in value &&
+    typeof value.fingerprint === "string" && "adapter" in value &&
+    typeof value.adapter === "string";
+}

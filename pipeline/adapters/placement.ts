@@ -1,0 +1,76 @@
+/**
+ * An adapter on a device: which of its values train, and back to the host after training.
+ *
+ * @module
+ */
+
+import type { Device, Dropout, Tensor } from "../../kernels/device.ts";
+import type { AdapterPlacement, LanguageModel } from "../models/language_model.ts";
+import type { ParameterShape } from "../models/parameters.ts";
+import type { HostAdapter, HostModule } from "./adapter.ts";
+
+/** Names and shapes of an adapter's values, for a `ParameterSpace` that trains them. */
+export function adapterParameterShapes(adapter: HostAdapter): ParameterShape[] {
+  return [...adapter.modules].flatMap(([path, { shape }]) => [
+    ...(shape.a === null ? [] : [{ name: `${path}.lora_A`, shape: shape.a, decay: true }]),
+    { name: `${path}.lora_B`, shape: shape.b, decay: true },
+  ]);
+}
+
+/** Dropout of all adapters of a model: one key, a mask of its own for every layer. */
+export interface AdapterDropout {
+  readonly rate: number;
+  readonly key: Tensor;
+}
+
+/** Puts each layer's adapter next to it while a model is loaded. */
+export function placeAdapter(
+  device: Device,
+  adapter: HostAdapter,
+  dropout: AdapterDropout | null = null,
+): AdapterPlacement {
+  const streams = new Map([...adapter.modules.keys()].map((path, stream) => [path, stream]));
+  return ({ path }, parameters) => {
+    const module = adapter.modules.get(path);
+    if (module === undefined) return null;
+    const { shape } = module;
+    const a = shape.a === null ? null : parameters.place(`${path}.lora_A`, shape.a);
+    const b = parameters.place(`${path}.lora_B`, shape.b);
+    if (a !== null && module.a !== null) device.write(a.value, module.a);
+    device.write(b.value, module.b);
+    const { pool, repeat, rank, scale } = shape;
+    const layerDropout: Dropout | null = dropout === null || dropout.rate === 0
+      ? null
+      : { ...dropout, stream: streams.get(path) ?? 0 };
+    return {
+      a,
+      b,
+      rank,
+      pool,
+      repeat,
+      scale,
+      ...(layerDropout === null ? {} : { dropout: layerDropout }),
+    };
+  };
+}
+
+/** The adapter with the values that the model holds now. */
+export async function readBackAdapter(
+  model: LanguageModel,
+  adapter: HostAdapter,
+): Promise<HostAdapter> {
+  const modules = new Map<string, HostModule>();
+  const read = async (tensor: Tensor) => Float32Array.from(await model.device.readFloats(tensor));
+  for (const block of model.blocks) {
+    for (const { shape: { path }, adapter: placed } of Object.values(block.linears)) {
+      const module = adapter.modules.get(path);
+      if (module === undefined || placed === null) continue;
+      const [a, b] = await Promise.all([
+        placed.a === null ? null : read(placed.a.value),
+        read(placed.b.value),
+      ]);
+      modules.set(path, { shape: module.shape, a, b });
+    }
+  }
+  return { description: adapter.description, modules };
+}

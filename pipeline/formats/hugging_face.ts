@@ -7,7 +7,7 @@
 
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { UserError } from "../graph/stage.ts";
+import { UserError } from "../errors.ts";
 import {
   type Dtype,
   SafetensorsFile,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { UserError } from "../graph/stage.ts";
+import { UserError } from "../errors.ts";
 import { bfloat16ToFloat32, float16ToFloat32 } from "./half_precision.ts";
 import {
   type Dtype,

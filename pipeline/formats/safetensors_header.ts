@@ -8,7 +8,7 @@
  * @module
  */
 
-import { UserError } from "../graph/stage.ts";
+import { UserError } from "../errors.ts";
 
 /** Bytes of one element of each dtype. */
 export const DTYPE_BYTES = {

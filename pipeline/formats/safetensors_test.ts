@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { UserError } from "../graph/stage.ts";
+import { UserError } from "../errors.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 
 /** A file assembled by the letter of the format, independently of the writer. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { UserError } from "../graph/stage.ts";
+import { UserError } from "../errors.ts";
 import { float32ToBfloat16, float32ToFloat16 } from "./half_precision.ts";
 import { encodeHeader, type TensorDeclaration, type TensorInfo } from "./safetensors_header.ts";
 

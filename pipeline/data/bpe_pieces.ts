@@ -1,0 +1,49 @@
+/**
+ * Cutting text where byte-pair encoding cannot join it.
+ *
+ * SentencePiece-style tokenizers (LLaMA 1 and 2) have no pre-tokenizer: a whole text is merged as one
+ * word, with a queue as long as the text. But where two neighbouring characters stand side by side in
+ * no token that any merge makes, no merge ever reaches across them, so that the pieces on both sides
+ * can be merged on their own, with the same result.
+ *
+ * @module
+ */
+
+import { PreTokenizer } from "@huggingface/tokenizers";
+
+/** Splits text at every boundary that no merge of a byte-pair encoding reaches across. */
+export class BpePieces extends PreTokenizer {
+  /** Neighbouring characters within tokens. */
+  readonly #joined = new Set<string>();
+
+  /** @param merges Pairs of tokens, as `[left, right]` or `"left right"`. */
+  constructor(merges: Iterable<unknown>) {
+    super();
+    for (const merge of merges) {
+      const token = Array.isArray(merge) ? merge.join("") : String(merge).replace(" ", "");
+      let before = "";
+      for (const character of token) {
+        if (before !== "") this.#joined.add(before + character);
+        before = character;
+      }
+    }
+  }
+
+  /** The pieces of a text, in order; together they are the text. */
+  override pre_tokenize_text(text: string): string[] {
+    const pieces: string[] = [];
+    let before = "";
+    let start = 0;
+    let position = 0;
+    for (const character of text) {
+      if (before !== "" && !this.#joined.has(before + character)) {
+        pieces.push(text.slice(start, position));
+        start = position;
+      }
+      before = character;
+      position += character.length;
+    }
+    if (start < text.length) pieces.push(text.slice(start));
+    return pieces;
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * Finding a WebGPU adapter, what it can really do, and which kernels suit it.
+ *
+ * @module
+ */
+
+import { DeviceError } from "../device.ts";
+import { roundDown } from "./buffer_pool.ts";
+import { WebgpuDevice } from "./device.ts";
+import type { Profile } from "./program.ts";
+import { proveSubgroups, type SubgroupProof } from "./subgroups.ts";
+
+/** What to do where WebGPU finds no adapter. */
+export const SETUP_HINT =
+  "No WebGPU adapter was found: run `deno task setup`, which installs a Vulkan driver or prints " +
+  "the line that does, or choose `--device cpu`";
+
+/** PCI vendor id of Mesa's software renderers, as WebGPU reports it. */
+const MESA_SOFTWARE = "65541";
+
+/** Limits that kernels and buffers depend on; the device is asked for all that the adapter has. */
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxUniformBufferBindingSize",
+  "minStorageBufferOffsetAlignment",
+  "minUniformBufferOffsetAlignment",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
+/** Features that Deno does not list although `requestDevice` grants them; each is tried alone. */
+const CANDIDATE_FEATURES = ["subgroups", "shader-f16", "timestamp-query"] as const;
+
+/** How to choose kernels: by the adapter, or forced (to test one class on another's hardware). */
+export interface WebgpuOptions {
+  readonly profile?: Profile["class"] | "auto";
+}
+
+/** What {@linkcode probe} finds. */
+export interface AdapterReport {
+  /** False if there is no adapter; the other fields are then empty. */
+  readonly found: boolean;
+  /** PCI vendor id in decimal: "4318" is NVIDIA, "65541" Mesa's software renderers. */
+  readonly vendor: string;
+  /** "NVIDIA H200", "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  readonly description: string;
+  /** Version of the driver where the system tells it, else empty. */
+  readonly driver: string;
+  /** Whether the adapter is a CPU. */
+  readonly software: boolean;
+  readonly featuresListed: readonly string[];
+  /** Features that a device was created with; for "subgroups", that also computed correctly. */
+  readonly featuresUsable: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+  /** Lanes of a subgroup, 0 where subgroups cannot be used. */
+  readonly subgroupSize: number;
+  readonly profile: Profile["class"] | null;
+  /** What went wrong while probing, one sentence each. */
+  readonly errors: readonly string[];
+}
+
+/**
+ * Opens the system's preferred WebGPU adapter.
+ *
+ * @throws {DeviceError} If there is no adapter, no device, or the forced profile needs subgroups
+ *   that the adapter lacks. The message says what to run.
+ *
+ * @example
+ * ```ts
+ * import { openWebgpu } from "./adapter.ts";
+ *
+ * const device = await openWebgpu();
+ * const tensor = device.tensor("f32", [4], "example");
+ * device.write(tensor, Float32Array.of(1, 2, 3, 4));
+ * console.log(device.info.description, await device.readFloats(tensor));
+ * device.close();
+ * ```
+ */
+export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuDevice> {
+  const adapter = await findAdapter();
+  if (!adapter) throw new DeviceError(SETUP_HINT);
+  const { device, proof } = await openDevice(adapter);
+  const wanted = options.profile ?? "auto";
+  const chosen = wanted === "auto" ? suitableClass(adapter, proof) : wanted;
+  if (chosen === "gpu" && proof.size === 0) {
+    device.destroy();
+    throw new DeviceError(
+      `The profile "gpu" needs subgroups, which ${adapter.info.description} lacks ` +
+        `(${proof.problem}); use "auto" or "generic"`,
+    );
+  }
+  const profile = profileOf(chosen, device.limits, proof);
+  const driver = driverVersion(adapter.info.vendor);
+  const description = adapter.info.description || `vendor ${adapter.info.vendor}`;
+  return new WebgpuDevice(device, profile, {
+    name: "webgpu",
+    // wgpu and naga, which translate the kernels, change with Deno's minor version.
+    class: [
+      "webgpu",
+      profile.class,
+      description,
+      driver,
+      `deno ${Deno.version.deno.replace(/\.\d+$/, "")}`,
+    ].filter((part) => part !== "").join("; "),
+    description,
+    maxTensorBytes: roundDown(
+      Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize),
+    ),
+  });
+}
+
+/** Reports what the adapter is and can do, without throwing: for `deno task doctor`. */
+export async function probe(): Promise<AdapterReport> {
+  const errors: string[] = [];
+  const adapter = await findAdapter();
+  if (!adapter) return { ...NO_ADAPTER, errors: [SETUP_HINT] };
+  const usable: string[] = [];
+  let proof: SubgroupProof = { size: 0, problem: "no device" };
+  let profile: Profile["class"] | null = null;
+  try {
+    const opened = await openDevice(adapter);
+    proof = opened.proof;
+    profile = suitableClass(adapter, proof);
+    opened.device.destroy();
+    if (proof.size > 0) usable.push("subgroups");
+    else errors.push(`Subgroups cannot be used: ${proof.problem}`);
+  } catch (error) {
+    errors.push(messageOf(error));
+  }
+  for (const feature of CANDIDATE_FEATURES) {
+    if (feature !== "subgroups" && await grants(feature)) usable.push(feature);
+  }
+  return {
+    found: true,
+    vendor: adapter.info.vendor,
+    description: adapter.info.description,
+    driver: driverVersion(adapter.info.vendor),
+    software: isSoftware(adapter),
+    featuresListed: [...adapter.features].sort(),
+    featuresUsable: usable,
+    limits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
+    subgroupSize: proof.size,
+    profile,
+    errors,
+  };
+}
+
+const NO_ADAPTER: AdapterReport = {
+  found: false,
+  vendor: "",
+  description: "",
+  driver: "",
+  software: false,
+  featuresListed: [],
+  featuresUsable: [],
+  limits: {},
+  subgroupSize: 0,
+  profile: null,
+  errors: [],
+};
+
+/**
+ * The preferred adapter, through Vulkan unless the user chose otherwise: with all backends allowed,
+ * a machine without a Vulkan driver silently falls back to OpenGL on the CPU.
+ */
+async function findAdapter(): Promise<GPUAdapter | null> {
+  const variable = "DENO_WEBGPU_BACKEND";
+  const permission = Deno.permissions.querySync({ name: "env", variable });
+  if (permission.state === "granted" && !Deno.env.has(variable) && Deno.build.os === "linux") {
+    Deno.env.set(variable, "vulkan");
+  }
+  if (!("gpu" in navigator)) return null;
+  return await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+}
+
+async function openDevice(
+  adapter: GPUAdapter,
+): Promise<{ device: GPUDevice; proof: SubgroupProof }> {
+  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  const { subgroupMinSize, subgroupMaxSize } = adapter.info;
+  let problem = "the adapter does not offer them";
+  try {
+    const device = await adapter.requestDevice({ requiredFeatures: ["subgroups"], requiredLimits });
+    const proof = subgroupMinSize === subgroupMaxSize
+      ? await proveSubgroups(device, subgroupMaxSize)
+      : { size: 0, problem: `their size varies from ${subgroupMinSize} to ${subgroupMaxSize}` };
+    return { device, proof };
+  } catch (error) {
+    problem = messageOf(error);
+  }
+  try {
+    // A refused request uses its adapter up, so that the second request needs a fresh one.
+    const fresh = await findAdapter() ?? adapter;
+    return { device: await fresh.requestDevice({ requiredLimits }), proof: { size: 0, problem } };
+  } catch (error) {
+    throw new DeviceError(
+      `The adapter ${adapter.info.description} gave no device: ${messageOf(error)}. ` +
+        `Run \`deno task doctor\` to see its limits, or choose \`--device cpu\``,
+    );
+  }
+}
+
+async function grants(feature: GPUFeatureName): Promise<boolean> {
+  try {
+    const adapter = await findAdapter();
+    const device = await adapter?.requestDevice({ requiredFeatures: [feature] });
+    device?.destroy();
+    return device !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function suitableClass(adapter: GPUAdapter, proof: SubgroupProof): Profile["class"] {
+  if (isSoftware(adapter)) return "software";
+  return proof.size > 0 ? "gpu" : "generic";
+}
+
+function isSoftware(adapter: GPUAdapter): boolean {
+  const { vendor, description, isFallbackAdapter } = adapter.info;
+  return vendor === MESA_SOFTWARE || isFallbackAdapter || /llvmpipe|swiftshader/i.test(description);
+}
+
+function profileOf(
+  chosen: Profile["class"],
+  limits: GPUSupportedLimits,
+  proof: SubgroupProof,
+): Profile {
+  return {
+    class: chosen,
+    subgroupSize: chosen === "generic" ? 0 : proof.size,
+    // Deno's naga rejects the directive `enable subgroups;` and accepts the functions without it.
+    preamble: "",
+    maxWorkgroupStorageBytes: limits.maxComputeWorkgroupStorageSize,
+    maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
+    maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+  };
+}
+
+/**
+ * The driver's version where the system shows it: NVIDIA's in `/proc`, Mesa's as the Vulkan version
+ * its driver manifest names. WebGPU itself does not tell.
+ */
+function driverVersion(vendor: string): string {
+  const [path, pattern] = vendor === "4318"
+    ? ["/proc/driver/nvidia/version", /Kernel Module[^0-9]*([\d.]+)/] as const
+    : ["/usr/share/vulkan/icd.d/lvp_icd.json", /"api_version"\s*:\s*"([\d.]+)"/] as const;
+  if (vendor !== "4318" && vendor !== MESA_SOFTWARE) return "";
+  try {
+    if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return "";
+    return pattern.exec(Deno.readTextFileSync(path))?.[1] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

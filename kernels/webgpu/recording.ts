@@ -1,0 +1,225 @@
+/**
+ * Recordings: dispatches with pipelines, bind groups and uniforms resolved once, then encoded again
+ * for every replay (WebGPU has no reusable command buffers for compute).
+ *
+ * @module
+ */
+
+import { DeviceError, type DType, type Recording, sizeOf, type Tensor } from "../device.ts";
+import { packUniforms, type PipelineCache } from "./pipelines.ts";
+import type { Dispatch, KernelContext, Profile } from "./program.ts";
+import { type Allocation, WebgpuTensor, webgpuTensor } from "./tensor.ts";
+
+/** Dispatches per submission: the device starts on the first while later ones are encoded. */
+const DISPATCHES_PER_SUBMIT = 256;
+
+/** What a recording needs of its device. */
+export interface RecordingHost {
+  readonly gpu: GPUDevice;
+  readonly profile: Profile;
+  readonly pipelines: PipelineCache;
+  /** Gives an allocation its buffer, with whatever was in it before. */
+  back(allocation: Allocation, label: string): void;
+  /** Takes the buffer of an allocation back. */
+  release(allocation: Allocation): void;
+}
+
+/** Collects the dispatches of a recording while it is being built. */
+export class RecordingBuilder {
+  /** Handed to the kernels. */
+  readonly context: KernelContext;
+  readonly #host: RecordingHost;
+  readonly #label: string;
+  readonly #dispatches: Dispatch[] = [];
+  /** Scratch: request `i` of every operation gets slot `i`, which is as large as any needs. */
+  readonly #slots: Allocation[] = [];
+  #slotsInUse = 0;
+
+  constructor(host: RecordingHost, label: string) {
+    this.#host = host;
+    this.#label = label;
+    this.context = {
+      profile: host.profile,
+      scratch: (dtype, shape) => this.#scratch(dtype, shape),
+    };
+  }
+
+  /** Appends one operation. */
+  append(dispatches: readonly Dispatch[]): void {
+    for (const dispatch of dispatches) this.#dispatches.push(dispatch);
+    this.#slotsInUse = 0;
+  }
+
+  /** Resolves everything; the recording can run from now on. */
+  finish(): WebgpuRecording {
+    for (const slot of this.#slots) this.#host.back(slot, `scratch of ${this.#label}`);
+    return new WebgpuRecording(this.#host, this.#label, this.#dispatches, this.#slots);
+  }
+
+  #scratch(dtype: DType, shape: readonly number[]): Tensor {
+    let slot = this.#slots[this.#slotsInUse];
+    if (!slot) {
+      slot = { buffer: null, bytes: 0, freed: false, owner: this.#host };
+      this.#slots.push(slot);
+    }
+    this.#slotsInUse++;
+    slot.bytes = Math.max(slot.bytes, 4 * sizeOf(shape));
+    return new WebgpuTensor(slot, 0, dtype, shape, `scratch of ${this.#label}`);
+  }
+}
+
+/** One dispatch, ready to encode. */
+interface Step {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly workgroups: Dispatch["workgroups"];
+}
+
+/** A recording of a {@linkcode WebgpuDevice}. */
+export class WebgpuRecording implements Recording {
+  readonly label: string;
+  readonly length: number;
+  /** The device that made it. */
+  readonly host: RecordingHost;
+  readonly #steps: readonly Step[];
+  readonly #scratch: readonly Allocation[];
+  readonly #uniforms: Allocation | null;
+  /** Tensors it uses, one per allocation, to notice when one has been freed. */
+  readonly #tensors: readonly WebgpuTensor[];
+  #released = false;
+
+  constructor(
+    host: RecordingHost,
+    label: string,
+    dispatches: readonly Dispatch[],
+    scratch: readonly Allocation[],
+  ) {
+    this.host = host;
+    this.label = label;
+    this.length = dispatches.length;
+    this.#scratch = scratch;
+    const tensors = new Map<Allocation, WebgpuTensor>();
+    for (const dispatch of dispatches) {
+      for (const binding of dispatch.bindings) {
+        const tensor = webgpuTensor(binding.tensor);
+        tensors.set(tensor.allocation, tensor);
+      }
+    }
+    this.#tensors = [...tensors.values()];
+    this.#checkAlive();
+    const { allocation, offsets } = packRecordingUniforms(host, label, dispatches);
+    this.#uniforms = allocation;
+    this.#steps = dispatches.map((dispatch, index) =>
+      prepare(host, dispatch, allocation?.buffer ?? null, offsets[index] ?? 0)
+    );
+  }
+
+  /**
+   * Submits one replay: one compute pass per {@linkcode DISPATCHES_PER_SUBMIT} dispatches.
+   *
+   * @throws {DeviceError} If the recording was released or one of its tensors freed.
+   */
+  submit(): void {
+    if (this.#released) throw new DeviceError(`The recording "${this.label}" was released`);
+    this.#checkAlive();
+    const { gpu } = this.host;
+    for (let start = 0; start < this.#steps.length; start += DISPATCHES_PER_SUBMIT) {
+      const encoder = gpu.createCommandEncoder({ label: this.label });
+      const pass = encoder.beginComputePass({ label: this.label });
+      let current: GPUComputePipeline | null = null;
+      for (const step of this.#steps.slice(start, start + DISPATCHES_PER_SUBMIT)) {
+        if (step.pipeline !== current) {
+          pass.setPipeline(step.pipeline);
+          current = step.pipeline;
+        }
+        pass.setBindGroup(0, step.bindGroup);
+        pass.dispatchWorkgroups(...step.workgroups);
+      }
+      pass.end();
+      gpu.queue.submit([encoder.finish()]);
+    }
+  }
+
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    for (const slot of this.#scratch) this.host.release(slot);
+    if (this.#uniforms) this.host.release(this.#uniforms);
+  }
+
+  #checkAlive(): void {
+    for (const tensor of this.#tensors) {
+      const { freed, owner } = tensor.allocation;
+      if (owner !== this.host) {
+        throw new TypeError(`The tensor "${tensor.label}" belongs to another WebGPU device`);
+      }
+      if (freed) {
+        throw new DeviceError(
+          `The recording "${this.label}" uses the tensor "${tensor.label}", which was freed`,
+        );
+      }
+    }
+  }
+}
+
+/** Puts the uniform blocks of all dispatches into one buffer, each at an offset it can be bound at. */
+function packRecordingUniforms(
+  host: RecordingHost,
+  label: string,
+  dispatches: readonly Dispatch[],
+): { allocation: Allocation | null; offsets: readonly number[] } {
+  const alignment = host.gpu.limits.minUniformBufferOffsetAlignment;
+  const offsets: number[] = [];
+  let bytes = 0;
+  for (const { uniforms } of dispatches) {
+    offsets.push(bytes);
+    bytes += Math.ceil(uniformBytes(uniforms) / alignment) * alignment;
+  }
+  if (bytes === 0) return { allocation: null, offsets };
+  const data = new Uint8Array(bytes);
+  dispatches.forEach(({ uniforms }, index) => {
+    if (uniforms?.length) data.set(new Uint8Array(packUniforms(uniforms)), offsets[index]);
+  });
+  const allocation: Allocation = { buffer: null, bytes, freed: false, owner: host };
+  host.back(allocation, `uniforms of ${label}`);
+  if (allocation.buffer) host.gpu.queue.writeBuffer(allocation.buffer, 0, data);
+  return { allocation, offsets };
+}
+
+/** Uniform blocks are bound in multiples of 16 bytes. */
+function uniformBytes(uniforms: Dispatch["uniforms"]): number {
+  return uniforms ? Math.ceil(4 * uniforms.length / 16) * 16 : 0;
+}
+
+function prepare(
+  host: RecordingHost,
+  dispatch: Dispatch,
+  uniforms: GPUBuffer | null,
+  uniformOffset: number,
+): Step {
+  const limit = host.profile.maxWorkgroupsPerDimension;
+  if (dispatch.workgroups.some((count) => count > limit)) {
+    throw new RangeError(
+      `The kernel "${dispatch.label}" needs ${dispatch.workgroups.join(" x ")} workgroups; ` +
+        `this device allows ${limit} per dimension`,
+    );
+  }
+  const { pipeline, layout } = host.pipelines.get(dispatch);
+  const entries: GPUBindGroupEntry[] = dispatch.bindings.map(({ tensor }, binding) => {
+    const { allocation, offset, boundBytes } = webgpuTensor(tensor);
+    const buffer = allocation.buffer as GPUBuffer;
+    return { binding, resource: { buffer, offset: 4 * offset, size: boundBytes } };
+  });
+  if (uniforms && dispatch.uniforms?.length) {
+    entries.push({
+      binding: entries.length,
+      resource: {
+        buffer: uniforms,
+        offset: uniformOffset,
+        size: uniformBytes(dispatch.uniforms),
+      },
+    });
+  }
+  const bindGroup = host.gpu.createBindGroup({ label: dispatch.label, layout, entries });
+  return { pipeline, bindGroup, workgroups: dispatch.workgroups };
+}

@@ -1,0 +1,95 @@
+/**
+ * Tensors on WebGPU: a range of a buffer with a type and a shape.
+ *
+ * @module
+ */
+
+import { type DType, sizeOf, type Tensor, VIEW_ALIGNMENT } from "../device.ts";
+
+/** Memory that a tensor, its views, or the scratch tensors of one recording share. */
+export interface Allocation {
+  /** Null until a recording knows how much scratch its operations need together. */
+  buffer: GPUBuffer | null;
+  /** Bytes asked for. */
+  bytes: number;
+  /** True after {@linkcode Device.free}: the buffer may already belong to another tensor. */
+  freed: boolean;
+  /** The device that made it. */
+  readonly owner: unknown;
+}
+
+/** A tensor of one {@linkcode WebgpuDevice}. */
+export class WebgpuTensor implements Tensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly size: number;
+  readonly label: string;
+  readonly allocation: Allocation;
+  /** First element, counted from the start of the allocation. */
+  readonly offset: number;
+  /** Whether this is a part of another tensor rather than an allocation of its own. */
+  readonly isView: boolean;
+
+  constructor(
+    allocation: Allocation,
+    offset: number,
+    dtype: DType,
+    shape: readonly number[],
+    label: string,
+    isView = false,
+  ) {
+    this.allocation = allocation;
+    this.offset = offset;
+    this.dtype = dtype;
+    this.shape = [...shape];
+    this.size = sizeOf(shape);
+    this.label = label;
+    this.isView = isView;
+  }
+
+  /**
+   * Bytes to bind: rounded up so that kernels may read the last, partial `vec4`. Allocations are
+   * padded to 256 bytes, so the rounding stays inside them.
+   */
+  get boundBytes(): number {
+    return Math.max(16, Math.ceil(this.size / 4) * 16);
+  }
+}
+
+/** The WebGPU tensor behind a handle. @throws {TypeError} If another device made it. */
+export function webgpuTensor(tensor: Tensor): WebgpuTensor {
+  if (tensor instanceof WebgpuTensor) return tensor;
+  throw new TypeError(
+    `The tensor "${tensor.label}" belongs to another device; allocate it on the WebGPU device`,
+  );
+}
+
+/**
+ * A part of a tensor, `offset` elements in.
+ *
+ * @throws {RangeError} If `offset` is not a multiple of {@linkcode VIEW_ALIGNMENT} or the view
+ *   reaches beyond the tensor.
+ */
+export function viewOf(
+  tensor: Tensor,
+  offset: number,
+  shape: readonly number[],
+  label?: string,
+): WebgpuTensor {
+  const whole = webgpuTensor(tensor);
+  if (!Number.isInteger(offset) || offset < 0 || offset % VIEW_ALIGNMENT !== 0) {
+    throw new RangeError(
+      `A view of "${whole.label}" cannot start at element ${offset}: ` +
+        `use a multiple of ${VIEW_ALIGNMENT}`,
+    );
+  }
+  const size = sizeOf(shape);
+  if (offset + size > whole.size) {
+    throw new RangeError(
+      `A view of "${whole.label}" cannot hold elements ${offset} to ${offset + size}: ` +
+        `the tensor has ${whole.size}`,
+    );
+  }
+  const name = label ?? `${whole.label}[${offset}]`;
+  return new WebgpuTensor(whole.allocation, whole.offset + offset, whole.dtype, shape, name, true);
+}

@@ -72,7 +72,7 @@ export class ReferenceDevice implements Device {
   readonly #memory: Memory;
   readonly #recordings = new WeakSet<Recording>();
 
-  /** @param maxTensorBytes Largest tensor in bytes; smaller values help to test what refuses. */
+  /** Makes a device whose tensors take at most `maxTensorBytes` each. */
   constructor(maxTensorBytes = 2 ** 32) {
     this.#memory = new Memory(maxTensorBytes);
     this.info = {

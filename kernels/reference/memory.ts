@@ -39,20 +39,23 @@ class ReferenceTensor implements Tensor {
 export class Memory {
   readonly #tensors = new Set<ReferenceTensor>();
   readonly #allocations = new Set<Allocation>();
+  readonly #maxTensorBytes: number;
   #current = 0;
   #peak = 0;
 
-  /** @param maxTensorBytes Largest allocation. */
-  constructor(readonly maxTensorBytes: number) {}
+  /** Makes empty memory whose allocations take at most `maxTensorBytes` each. */
+  constructor(maxTensorBytes: number) {
+    this.#maxTensorBytes = maxTensorBytes;
+  }
 
   /** See {@linkcode Device.tensor}. */
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor {
     const size = checkedSize(shape, label);
     const bytes = size * (dtype === "u32" ? 4 : 8);
-    if (bytes > this.maxTensorBytes) {
+    if (bytes > this.#maxTensorBytes) {
       throw new RangeError(
         `Cannot allocate "${label}" [${shape.join(", ")}]: it needs ${bytes} bytes, but a tensor ` +
-          `of this device holds at most ${this.maxTensorBytes}; split it`,
+          `of this device holds at most ${this.#maxTensorBytes}; split it`,
       );
     }
     const allocation = { label, bytes, freed: false };

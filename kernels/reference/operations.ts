@@ -7,6 +7,7 @@
 
 import type { Operations, Tensor, Weight } from "../device.ts";
 import * as shapes from "../shapes.ts";
+import type { Arguments } from "../shapes.ts";
 import { swiglu, swigluBackward } from "./activation.ts";
 import { attention, attentionBackward } from "./attention.ts";
 import { crossEntropy, weightedSum } from "./cross_entropy.ts";
@@ -19,8 +20,6 @@ import { adamw, gradientNorm } from "./optimizer.ts";
 import { rope } from "./rope.ts";
 import { dequantizeAbsmax, dequantizeInteger, dequantizeNf4 } from "./weight.ts";
 
-type Arguments<Name extends keyof Operations> = shapes.Arguments<Name>;
-
 /** Collects the calls of one recording. */
 export class ReferenceOperations implements Operations {
   /** What one replay calls, in order. */
@@ -29,7 +28,7 @@ export class ReferenceOperations implements Operations {
   readonly allocations: Set<Allocation> = new Set();
   readonly #memory: Memory;
 
-  /** @param memory Where the tensors of the recording live. */
+  /** Starts an empty recording over tensors of `memory`. */
   constructor(memory: Memory) {
     this.#memory = memory;
   }

@@ -5,7 +5,7 @@
  */
 
 import type { z } from "zod";
-import { UserError } from "../graph/stage.ts";
+import { UserError } from "../errors.ts";
 import type { HostWeight } from "./host_weight.ts";
 
 /** A weight quantization method that needs nothing but the weights. */

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { IntegerBits } from "../../kernels/device.ts";
 import { unpackCodes } from "../../kernels/packing.ts";
 import { RandomStream } from "../../kernels/random.ts";
-import { UserError } from "../graph/stage.ts";
+import { UserError } from "../errors.ts";
 import { bitsPerWeight, dequantizeHost, type HostIntegerWeight } from "./host_weight.ts";
 import { quantizerSchema } from "./registry.ts";
 import { encode, fitGrid, rtn, type RtnParameters } from "./rtn.ts";

@@ -1,0 +1,85 @@
+/**
+ * Training state on disk: one safetensors file with every tensor that a step changes, and the number
+ * of steps done in its metadata. Written under a temporary name, flushed and renamed, so that a
+ * process killed at any moment leaves the last complete one.
+ *
+ * @module
+ */
+
+import type { Device, Tensor } from "../../kernels/device.ts";
+import { UserError } from "../errors.ts";
+import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
+
+/** What a checkpoint holds besides tensors. */
+export interface CheckpointMetadata {
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** Everything that decides the steps: a checkpoint is continued only under an equal one. */
+  readonly fingerprint: string;
+}
+
+/**
+ * Writes f32 tensors by name, in the device's own precision (f64 on `reference`), one after another.
+ *
+ * @throws {UserError} If the disk is full or cannot be written, or a tensor holds NaN or infinity:
+ * the file that was there is then kept.
+ */
+export async function saveCheckpoint(
+  path: string,
+  device: Device,
+  tensors: ReadonlyMap<string, Tensor>,
+  { step, fingerprint }: CheckpointMetadata,
+): Promise<void> {
+  const dtype = device.info.name === "reference" ? "F64" : "F32";
+  using writer = SafetensorsWriter.create(
+    path,
+    [...tensors].map(([name, { shape }]) => ({ name, dtype, shape })),
+    { step: String(step), fingerprint },
+  );
+  for (const [name, tensor] of tensors) {
+    const values = await device.readFloats(tensor);
+    if (!values.every(Number.isFinite)) {
+      throw new UserError(
+        `Training diverged at step ${step}: ${name} holds NaN or infinity; lower optimizer.lr or ` +
+          `set clip (the checkpoint before it is kept)`,
+      );
+    }
+    writer.write(name, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  writer.finish();
+}
+
+/**
+ * Restores tensors bit by bit and returns the number of steps done; 0 if there is no checkpoint.
+ *
+ * @throws {UserError} If the checkpoint belongs to other settings or is damaged.
+ */
+export function loadCheckpoint(
+  path: string,
+  device: Device,
+  tensors: ReadonlyMap<string, Tensor>,
+  fingerprint: string,
+): number {
+  try {
+    Deno.statSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
+  using file = SafetensorsFile.open(path);
+  const step = Number(file.metadata.step);
+  if (file.metadata.fingerprint !== fingerprint || !Number.isInteger(step)) {
+    throw new UserError(
+      `${path} was left by training with other settings; delete it to train from the start, or ` +
+        `restore the settings to continue`,
+    );
+  }
+  for (const [name, tensor] of tensors) {
+    const { buffer } = file.readBytes(name);
+    device.write(
+      tensor,
+      file.tensors.get(name)?.dtype === "F64" ? new Float64Array(buffer) : new Float32Array(buffer),
+    );
+  }
+  return step;
+}

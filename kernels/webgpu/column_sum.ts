@@ -7,7 +7,7 @@
 import type { Tensor } from "../device.ts";
 import type { Arguments } from "../shapes.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
-import { dispatchOf, type Storage, u32, vectorType, vectorWidth } from "./shader.ts";
+import { dispatchOf, type Storage, u32, vectorType, vectorWidth } from "./wgsl.ts";
 
 /** Partial sums per column; enough to occupy a device when columns are few. */
 const MOST_BLOCKS = 64;

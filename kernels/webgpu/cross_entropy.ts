@@ -20,7 +20,7 @@ import {
   u32,
   vectorType,
   vectorWidth,
-} from "./shader.ts";
+} from "./wgsl.ts";
 
 /** Bytes of logits at once: in cache on a CPU, enough tokens for a full matmul on a GPU. */
 const LOGITS_BYTES = { software: 8 * 2 ** 20, generic: 128 * 2 ** 20, gpu: 128 * 2 ** 20 } as const;

@@ -9,7 +9,7 @@ import type { Tensor } from "../device.ts";
 import type { Arguments } from "../shapes.ts";
 import type { Dispatch, KernelContext, Profile, Uniform } from "./program.ts";
 import { webgpuTensor } from "./tensor.ts";
-import { dispatchOf, splitWork, type Storage, u32 } from "./shader.ts";
+import { dispatchOf, splitWork, type Storage, u32 } from "./wgsl.ts";
 
 /** An operation on corresponding elements. */
 export interface Elementwise {

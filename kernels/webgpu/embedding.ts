@@ -6,7 +6,7 @@
 
 import type { Arguments } from "../shapes.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
-import { dispatchOf, rowLanes, splitWork, u32, vectorType, vectorWidth } from "./shader.ts";
+import { dispatchOf, rowLanes, splitWork, u32, vectorType, vectorWidth } from "./wgsl.ts";
 
 /** `output[t] = table[tokens[t]]`. */
 export function embedding(

@@ -7,7 +7,7 @@
 import type { Tensor } from "../device.ts";
 import type { Arguments } from "../shapes.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
-import { dispatchOf, f32, reductions, rowLanes, u32 } from "./shader.ts";
+import { dispatchOf, f32, reductions, rowLanes, u32 } from "./wgsl.ts";
 
 /** Elements that one workgroup of the first pass of a norm sums at least. */
 const LEAST_BLOCK = 4096;

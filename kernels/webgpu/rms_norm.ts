@@ -21,7 +21,7 @@ import {
   u32,
   vectorType,
   vectorWidth,
-} from "./shader.ts";
+} from "./wgsl.ts";
 
 /** `output = input / sqrt(mean(input^2) + epsilon) * weight`. */
 export function rmsNorm(

@@ -6,7 +6,7 @@
 
 import type { Arguments } from "../shapes.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
-import { dispatchOf, splitWork, u32, vectorType } from "./shader.ts";
+import { dispatchOf, splitWork, u32, vectorType } from "./wgsl.ts";
 
 /** Rotates pairs `(x, y)` to `(x cos - y sin, y cos + x sin)`. */
 export function rope(

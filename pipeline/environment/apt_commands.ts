@@ -90,9 +90,17 @@ export function aptAttempts(
   return attempts;
 }
 
-/** What apt said went wrong: its error lines without the marks, or the last line that it printed. */
+/**
+ * What apt said went wrong, without its marks: lists that it could not fetch (a mere warning to
+ * `apt-get update`, and the reason why packages are not found later), then errors; if there is neither,
+ * the last line that it printed.
+ */
 export function aptProblem(output: string): string {
   const lines = output.split("\n").map((line) => line.trim()).filter((line) => line !== "");
-  const errors = lines.filter((line) => line.startsWith("E: ")).map((line) => line.slice(3));
-  return [...new Set(errors)].slice(-3).join("; ") || (lines.at(-1) ?? "it printed nothing");
+  const unfetched = lines.filter((line) => /^[WE]: Failed to fetch /.test(line)).slice(0, 1);
+  const errors = lines.filter((line) => line.startsWith("E: ")).slice(-2);
+  const reasons = [...new Set([...unfetched, ...errors])].map((line) =>
+    line.slice(3).replace(/\s+/g, " ")
+  );
+  return reasons.join("; ") || (lines.at(-1) ?? "it printed nothing");
 }

@@ -68,6 +68,16 @@ Deno.test("aptProblem() quotes apt's errors, else its last line", () => {
     ),
     "Unable to locate package nosuch; Couldn't find it",
   );
+  assert.equal(
+    aptProblem(
+      "Err:1 http://m.example x InRelease\n" +
+        "W: Failed to fetch http://m.example/x/InRelease  Could not connect to m.example:80\n" +
+        "W: Failed to fetch http://m.example/y/InRelease  Could not connect to m.example:80\n" +
+        "W: Some index files failed to download.\nE: Unable to locate package p\n",
+    ),
+    "Failed to fetch http://m.example/x/InRelease Could not connect to m.example:80; " +
+      "Unable to locate package p",
+  );
   assert.equal(aptProblem("Reading...\nKilled\n\n"), "Killed");
   assert.equal(aptProblem(""), "it printed nothing");
 });

@@ -51,9 +51,10 @@ export async function installPackages(
       const update = await run(attempt.update);
       const install = await run(attempt.install);
       if (install.success) return { release: attempt.release, problems };
-      const reasons = [install, update].filter(({ success }) => !success)
-        .map(({ output }) => aptProblem(output));
-      problems.push(`apt-get could not install from ${attempt.release}: ${reasons.join("; ")}`);
+      problems.push(
+        `apt-get could not install from ${attempt.release}: ` +
+          aptProblem(update.output + install.output),
+      );
     }
     return { release: null, problems };
   } finally {

@@ -9,16 +9,27 @@
  * @module
  */
 
-import { PreTokenizer } from "@huggingface/tokenizers";
-
-/** Splits text at every boundary that no merge of a byte-pair encoding reaches across. */
-export class BpePieces extends PreTokenizer {
+/**
+ * Splits text at every boundary that no merge of a byte-pair encoding reaches across.
+ *
+ * @example
+ * ```ts
+ * import { BpePieces } from "./bpe_pieces.ts";
+ *
+ * const pieces = new BpePieces(["l o", "lo w"]);
+ * if (pieces.split("lowlo").join() !== "low,lo") throw new Error("no token holds w l");
+ * ```
+ */
+export class BpePieces {
   /** Neighbouring characters within tokens. */
   readonly #joined = new Set<string>();
 
-  /** @param merges Pairs of tokens, as `[left, right]` or `"left right"`. */
+  /**
+   * Notes which characters merges join.
+   *
+   * @param merges Pairs of tokens, as `[left, right]` or `"left right"`.
+   */
   constructor(merges: Iterable<unknown>) {
-    super();
     for (const merge of merges) {
       const token = Array.isArray(merge) ? merge.join("") : String(merge).replace(" ", "");
       let before = "";
@@ -30,7 +41,7 @@ export class BpePieces extends PreTokenizer {
   }
 
   /** The pieces of a text, in order; together they are the text. */
-  override pre_tokenize_text(text: string): string[] {
+  split(text: string): string[] {
     const pieces: string[] = [];
     let before = "";
     let start = 0;

@@ -6,7 +6,7 @@
  */
 
 import { join } from "node:path";
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { PreTokenizer, Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { UserError } from "../errors.ts";
 import { BpePieces } from "./bpe_pieces.ts";
 
@@ -39,6 +39,8 @@ export class Tokenizer {
   readonly #cleansUpSpaces: boolean;
 
   /**
+   * Builds a tokenizer from the contents of its files.
+   *
    * @param tokenizer The object in a `tokenizer.json`.
    * @param config The object in a `tokenizer_config.json`.
    * @param name What to call it in messages.
@@ -50,7 +52,7 @@ export class Tokenizer {
     try {
       this.#tokenizer = new HuggingFaceTokenizer(tokenizer, config);
       if (mergesWholeTexts(tokenizer)) {
-        this.#tokenizer.pre_tokenizer = new BpePieces(tokenizer.model.merges);
+        this.#tokenizer.pre_tokenizer = new PieceSplitter(tokenizer.model.merges);
       }
     } catch (error) {
       throw new UserError(
@@ -87,7 +89,7 @@ export class Tokenizer {
    * Ids of a text after the tokenizer's own post-processor, which adds BOS and EOS where the model
    * wants them.
    *
-   * @throws {UserError} If the vocabulary cannot spell the text and has no token for the unknown.
+   * @throws {UserError} If the post-processor adds a token that the vocabulary lacks.
    */
   encode(text: string): Uint32Array<ArrayBuffer> {
     return this.#encode(text, true);
@@ -120,8 +122,8 @@ export class Tokenizer {
     const unknown = ids.findIndex((id) => id === undefined);
     if (unknown !== -1) {
       throw new UserError(
-        `${this.#name}: the vocabulary has no token for "${tokens[unknown]}" and none for the ` +
-          `unknown; use the tokenizer that belongs to the text or remove the character`,
+        `${this.#name}: the tokenizer makes the token "${tokens[unknown]}", which is not in its ` +
+          `vocabulary; tokenizer.json contradicts itself`,
       );
     }
     return Uint32Array.from(ids);
@@ -139,6 +141,20 @@ export class Tokenizer {
       );
     }
     return id;
+  }
+}
+
+/** {@linkcode BpePieces} as the library wants it. */
+class PieceSplitter extends PreTokenizer {
+  readonly #pieces: BpePieces;
+
+  constructor(merges: Iterable<unknown>) {
+    super();
+    this.#pieces = new BpePieces(merges);
+  }
+
+  override pre_tokenize_text(text: string): string[] {
+    return this.#pieces.split(text);
   }
 }
 

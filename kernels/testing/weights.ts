@@ -16,6 +16,7 @@ import {
 } from "../device.ts";
 import { DYNAMIC_MAP, NF4_LEVELS } from "../nf4.ts";
 import { codeWords, packCodes } from "../packing.ts";
+import { dequantizeAbsmax, dequantizeInteger, dequantizeNf4 } from "../reference/weight.ts";
 import { randomFloats, randomIntegers } from "./arrays.ts";
 
 /** A dense weight on the host. */
@@ -214,6 +215,32 @@ export function uploadWeight(data: WeightData, place: Place, label = "weight"): 
           offset: place("f32", [1], absmax.offset, `${label}.absmax offset`),
         },
       };
+    }
+  }
+}
+
+/** The values that a weight stands for, `[rows, columns]` in float64. */
+export function dequantized(data: WeightData): Float64Array {
+  const { rows, columns } = data;
+  switch (data.format) {
+    case "dense":
+      return Float64Array.from(data.values);
+    case "integer":
+      return dequantizeInteger(
+        packCodes(data.codes, data.bits, rows, columns),
+        Float64Array.from(data.scales),
+        Float64Array.from(data.zeros),
+        data,
+      );
+    case "nf4": {
+      const { codes, absmax } = data;
+      const maxima = absmax instanceof Float32Array ? Float64Array.from(absmax) : dequantizeAbsmax(
+        bytesToWords(absmax.codes),
+        Float64Array.from(absmax.scales),
+        absmax.offset[0]!,
+        absmax.codes.length,
+      );
+      return dequantizeNf4(packCodes(codes, 4, rows, columns), maxima, rows, columns);
     }
   }
 }

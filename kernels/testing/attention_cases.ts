@@ -1,0 +1,214 @@
+/**
+ * Conformance cases of attention and rotary embeddings.
+ *
+ * @module
+ */
+
+import type { AttentionShape, RopeLayout } from "../device.ts";
+import { attention } from "../reference/attention.ts";
+import { rope } from "../reference/rope.ts";
+import { randomFloats } from "./arrays.ts";
+import type { Case } from "./case.ts";
+import { attentionGradientMagnitudes, attentionMagnitudes } from "./magnitudes.ts";
+
+interface Sizes {
+  readonly batch: number;
+  readonly length: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly window?: number;
+  /** Range of queries and keys; 8 makes scores of some hundreds, where a softmax must not overflow. */
+  readonly range?: number;
+}
+
+const SIZES: readonly Sizes[] = [
+  { batch: 1, length: 1, heads: 1, kvHeads: 1, headDim: 1 },
+  { batch: 2, length: 7, heads: 3, kvHeads: 3, headDim: 7 },
+  { batch: 1, length: 33, heads: 4, kvHeads: 2, headDim: 16 },
+  { batch: 3, length: 31, heads: 4, kvHeads: 1, headDim: 8, window: 5 },
+  { batch: 1, length: 65, heads: 2, kvHeads: 2, headDim: 64 },
+  { batch: 1, length: 65, heads: 6, kvHeads: 2, headDim: 32, window: 33 },
+  { batch: 2, length: 3, heads: 1, kvHeads: 1, headDim: 128, window: 1 },
+  { batch: 1, length: 33, heads: 2, kvHeads: 1, headDim: 16, range: 8 },
+];
+
+/** `attention` over head groups, windows and score ranges. */
+export function attentionCases(): Case[] {
+  return SIZES.map((sizes) => {
+    const data = attentionData(sizes);
+    const { shape, label, queries, keys, values, queryShape, keyShape } = data;
+    const magnitudes = attentionMagnitudes(queries, keys, values, data.resolved);
+    const terms = sizes.headDim + sizes.length;
+    return {
+      label: `attention ${label}`,
+      inputs: {
+        queries: { shape: queryShape, data: queries },
+        keys: { shape: keyShape, data: keys },
+        values: { shape: keyShape, data: values },
+      },
+      outputs: {
+        output: { shape: queryShape, terms, magnitude: magnitudes.output },
+        logSumExp: { shape: data.statisticShape, terms, magnitude: magnitudes.logSumExp },
+      },
+      record: (operations, tensor) =>
+        operations.attention({
+          ...shape,
+          queries: tensor("queries"),
+          keys: tensor("keys"),
+          values: tensor("values"),
+          output: tensor("output"),
+          logSumExp: tensor("logSumExp"),
+        }),
+    };
+  });
+}
+
+/** `attentionBackward` at the same shapes. */
+export function attentionBackwardCases(): Case[] {
+  return SIZES.map((sizes) => {
+    const data = attentionData(sizes);
+    const { shape, label, queries, keys, values, queryShape, keyShape } = data;
+    const outputs = new Float64Array(queries.length);
+    const statistics = new Float64Array(queries.length / sizes.headDim);
+    attention(
+      Float64Array.from(queries),
+      Float64Array.from(keys),
+      Float64Array.from(values),
+      outputs,
+      statistics,
+      data.resolved,
+    );
+    const output = Float32Array.from(outputs);
+    const logSumExp = Float32Array.from(statistics);
+    const gradOutput = randomFloats(`${label} gradOutput`, queries.length);
+    const magnitudes = attentionGradientMagnitudes(
+      queries,
+      keys,
+      values,
+      output,
+      logSumExp,
+      gradOutput,
+      data.resolved,
+    );
+    const terms = sizes.headDim + sizes.length * sizes.heads / sizes.kvHeads;
+    return {
+      label: `attentionBackward ${label}`,
+      inputs: {
+        queries: { shape: queryShape, data: queries },
+        keys: { shape: keyShape, data: keys },
+        values: { shape: keyShape, data: values },
+        output: { shape: queryShape, data: output },
+        logSumExp: { shape: data.statisticShape, data: logSumExp },
+        gradOutput: { shape: queryShape, data: gradOutput },
+      },
+      outputs: {
+        gradQueries: { shape: queryShape, terms, magnitude: magnitudes.gradQueries },
+        gradKeys: { shape: keyShape, terms, magnitude: magnitudes.gradKeys },
+        gradValues: { shape: keyShape, terms, magnitude: magnitudes.gradValues },
+      },
+      record: (operations, tensor) =>
+        operations.attentionBackward({
+          ...shape,
+          queries: tensor("queries"),
+          keys: tensor("keys"),
+          values: tensor("values"),
+          output: tensor("output"),
+          logSumExp: tensor("logSumExp"),
+          gradOutput: tensor("gradOutput"),
+          gradQueries: tensor("gradQueries"),
+          gradKeys: tensor("gradKeys"),
+          gradValues: tensor("gradValues"),
+        }),
+    };
+  });
+}
+
+/** `rope` in both layouts, partial, inverse, and with more positions than the sequence is long. */
+export function ropeCases(): Case[] {
+  const shapes: readonly [number, number, number, number, number, RopeLayout, boolean][] = [
+    [1, 1, 1, 2, 2, "half", false],
+    [2, 7, 3, 8, 8, "half", false],
+    [1, 33, 2, 10, 4, "half", true],
+    [2, 7, 3, 8, 8, "interleaved", true],
+    [3, 31, 2, 10, 4, "interleaved", false],
+    [1, 65, 2, 64, 64, "half", true],
+  ];
+  return shapes.map(([batch, length, heads, headDim, rotaryDim, layout, inverse]) => {
+    const T = batch * length;
+    const pairs = rotaryDim / 2;
+    const positions = length + 2;
+    const label = `rope ${layout}${inverse ? " inverse" : ""} batch=${batch} length=${length} ` +
+      `heads=${heads} headDim=${headDim} rotaryDim=${rotaryDim}`;
+    const values = randomFloats(label, T * heads * headDim);
+    const angles = randomFloats(`${label} angles`, positions * pairs, -Math.PI, Math.PI);
+    const cosines = angles.map(Math.cos);
+    const sines = angles.map(Math.sin);
+    // |u cos| + |v sin| of either member of a pair: with all sines negative it is the first member,
+    // with all positive the second.
+    const terms = [true, false].map((inverse) => {
+      const turned = Float64Array.from(values, Math.abs);
+      rope(
+        turned,
+        Float64Array.from(cosines, Math.abs),
+        Float64Array.from(sines, Math.abs),
+        { T, heads, headDim, rotaryDim, length },
+        layout,
+        inverse,
+      );
+      return turned;
+    });
+    const magnitude = Float64Array.from(
+      { length: values.length },
+      (_, i) => Math.max(...terms.map((term) => term[i] ?? 0)),
+    );
+    return {
+      label,
+      inputs: {
+        cosines: { shape: [positions, pairs], data: cosines },
+        sines: { shape: [positions, pairs], data: sines },
+      },
+      outputs: {
+        values: { shape: [T, heads * headDim], initial: values, terms: 2, magnitude },
+      },
+      record: (operations, tensor) =>
+        operations.rope({
+          values: tensor("values"),
+          cosines: tensor("cosines"),
+          sines: tensor("sines"),
+          heads,
+          headDim,
+          length,
+          layout,
+          ...(inverse ? { inverse } : {}),
+        }),
+    };
+  });
+}
+
+function attentionData(sizes: Sizes) {
+  const { batch, length, heads, kvHeads, headDim, window, range = 1 } = sizes;
+  const T = batch * length;
+  const label = `batch=${batch} length=${length} heads=${heads}/${kvHeads} headDim=${headDim}` +
+    `${window ? ` window=${window}` : ""}${range === 1 ? "" : ` range=${range}`}`;
+  const shape: AttentionShape = {
+    batch,
+    length,
+    heads,
+    kvHeads,
+    headDim,
+    scale: Math.fround(1 / Math.sqrt(headDim)),
+    ...(window ? { window } : {}),
+  };
+  return {
+    label,
+    shape,
+    resolved: { ...shape, window: window ?? length },
+    queryShape: [T, heads * headDim],
+    keyShape: [T, kvHeads * headDim],
+    statisticShape: [T, heads],
+    queries: randomFloats(`${label} queries`, T * heads * headDim, -range, range),
+    keys: randomFloats(`${label} keys`, T * kvHeads * headDim, -range, range),
+    values: randomFloats(`${label} values`, T * kvHeads * headDim),
+  };
+}

@@ -35,18 +35,25 @@ export function systemFingerprint(): string {
 }
 
 /** The note, if there is one and nothing of its fingerprint has changed since. */
-export function readStamp(path: string = STAMP_FILE): AdapterStamp | null {
+export function readStamp(
+  path: string = STAMP_FILE,
+  fingerprint: string = systemFingerprint(),
+): AdapterStamp | null {
   try {
     const stamp: unknown = JSON.parse(Deno.readTextFileSync(path));
-    return isStamp(stamp) && stamp.fingerprint === systemFingerprint() ? stamp : null;
+    return isStamp(stamp) && stamp.fingerprint === fingerprint ? stamp : null;
   } catch {
     return null;
   }
 }
 
 /** Notes that `adapter` works. A folder that cannot be written only means probing again next time. */
-export function writeStamp(adapter: string, path: string = STAMP_FILE): void {
-  const stamp: AdapterStamp = { fingerprint: systemFingerprint(), adapter };
+export function writeStamp(
+  adapter: string,
+  path: string = STAMP_FILE,
+  fingerprint: string = systemFingerprint(),
+): void {
+  const stamp: AdapterStamp = { fingerprint, adapter };
   try {
     Deno.mkdirSync(dirname(path), { recursive: true });
     Deno.writeTextFileSync(path, JSON.stringify(stamp));

@@ -8,7 +8,9 @@
 export interface AptAttempt {
   /** "bookworm-backports" or "bookworm", for messages. */
   readonly release: string;
+  /** Program and arguments that refresh the lists. */
   readonly update: readonly string[];
+  /** Program and arguments that install. */
   readonly install: readonly string[];
 }
 

@@ -18,13 +18,11 @@ export interface OperatingSystem {
   readonly asRoot: readonly string[] | null;
 }
 
+/** Families of systems that share a package manager. */
+export type SystemFamily = "debian" | "fedora" | "suse" | "arch";
+
 /** What a set of packages is called in each family of systems. */
-export interface PackageNames {
-  readonly debian: readonly string[];
-  readonly fedora: readonly string[];
-  readonly suse: readonly string[];
-  readonly arch: readonly string[];
-}
+export type PackageNames = Readonly<Record<SystemFamily, readonly string[]>>;
 
 /** The Vulkan loader and Mesa's drivers, the software one (lavapipe) among them. */
 export const VULKAN_PACKAGES: PackageNames = {
@@ -42,7 +40,7 @@ export const ORACLE_PACKAGES: PackageNames = {
   arch: ["python-pytorch", "python-numpy", "python-scipy"],
 };
 
-const INSTALL_COMMANDS: Readonly<Record<keyof PackageNames, string>> = {
+const INSTALL_COMMANDS: Readonly<Record<SystemFamily, string>> = {
   debian: "apt-get update && sudo apt-get install -y",
   fedora: "dnf install -y",
   suse: "zypper install -y",
@@ -78,7 +76,7 @@ export function installLine(
   system: Pick<OperatingSystem, "id" | "like" | "asRoot">,
   packages: PackageNames,
 ): string | null {
-  const names: Readonly<Record<string, keyof PackageNames>> = {
+  const names: Readonly<Record<string, SystemFamily>> = {
     debian: "debian",
     ubuntu: "debian",
     fedora: "fedora",

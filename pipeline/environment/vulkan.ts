@@ -6,7 +6,9 @@
 
 /** A file with what changes when somebody installs another version of it. */
 export interface SystemFile {
+  /** Absolute. */
   readonly path: string;
+  /** Bytes. */
   readonly size: number;
   /** Milliseconds since 1970. */
   readonly modified: number;

@@ -92,6 +92,8 @@ export interface Stage<Parameters = unknown> {
   readonly parameters: z.ZodType<Parameters>;
   /** Kinds of artifact that `from` may name; empty if the stage takes no `from`. */
   readonly accepts: readonly ArtifactKind[];
+  /** True if the stage also runs without `from`, on what its parameters name. */
+  readonly fromIsOptional?: boolean;
   /**
    * True if `from` may be a list, which stands for one stage per entry ("quality.tuned"); a single
    * entry `quality: { from: tuned }` is then also addressed as `quality.tuned`.

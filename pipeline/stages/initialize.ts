@@ -1,0 +1,194 @@
+/**
+ * `initialize`: the adapters of a model before training, or, with `form: full`, the decision to train
+ * the model's own weights.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { type HostModule, writeAdapter } from "../adapters/adapter.ts";
+import { forms } from "../adapters/forms.ts";
+import { adapterParameters, type AdapterShape, planAdapter } from "../adapters/plan.ts";
+import { UserError } from "../errors.ts";
+import { readPeftAdapter } from "../formats/peft.ts";
+import type { Stage } from "../graph/stage.ts";
+import { initializers } from "../initializers/registry.ts";
+import {
+  LINEAR_NAMES,
+  type LinearShape,
+  modelLinears,
+  parameterCount,
+} from "../models/architecture.ts";
+import { ModelFolder } from "../models/model_folder.ts";
+import { FULL_FILE } from "./trained_model.ts";
+
+const parameters = z.strictObject({
+  form: z.enum([...forms.map(({ name }) => name), "full"])
+    .describe("lora, qa-lora, q-blora, qa-blora, qa-hira, or full: train all weights."),
+  rank: z.int().positive().default(16).describe("Nominal rank r."),
+  alpha: z.number().positive().default(16).describe(
+    "The adapter's product is scaled by alpha / rank.",
+  ),
+  lambda: z.int().positive().default(2)
+    .describe("Q-BLoRA: width of pooling and repetition; QA-BLoRA: width of repetition."),
+  pool: z.int().positive().optional().describe("Pooled inputs; default: the quantization group."),
+  repeat: z.int().positive().optional().describe("Repeated outputs; default: see lambda."),
+  pooling: z.enum(["average", "sum"]).default("average")
+    .describe("Mean of a pool, or its sum as in QA-LoRA's paper (needs a smaller learning rate)."),
+  budget: z.literal("lora").optional()
+    .describe("Choose ranks so that each layer has LoRA's parameters at `rank`."),
+  use_rslora: z.boolean().default(false).describe("Scale by alpha / sqrt(rank)."),
+  target_modules: z.array(z.enum(LINEAR_NAMES)).min(1).default([...LINEAR_NAMES])
+    .describe("Adapted linear layers."),
+  init: z.union([
+    z.enum(initializers.map(({ name }) => name)),
+    z.strictObject({ peft: z.string().describe("Folder of a LoRA adapter in PEFT format.") }),
+  ]).default("zero").describe("How A and B start."),
+});
+
+/** Parameters of {@linkcode initialize}. */
+export type InitializeParameters = z.output<typeof parameters>;
+
+/** See the module documentation. */
+export const initialize: Stage<InitializeParameters> = {
+  name: "initialize",
+  version: 1,
+  summary: "Place adapters on a model, before training",
+  parameters,
+  accepts: ["model"],
+  produces: "adapter",
+  dependsOn: ({ form, init }) => ({
+    seed: form !== "full" && typeof init === "string",
+    device: false,
+  }),
+  sources: ({ init }) =>
+    typeof init === "string" ? [] : [{ reference: init.peft, path: "init.peft" }],
+  check(options, upstream) {
+    const form = forms.find(({ name }) => name === options.form);
+    const quantizer = upstream.find(({ stage }) => stage === "quantize")?.parameters as
+      | { quantizer?: { method?: string } }
+      | undefined;
+    const method = quantizer?.quantizer?.method;
+    const problems = [];
+    if (form?.mergesExactly && (method === "none" || method === "nf4")) {
+      problems.push({
+        path: "form",
+        message: `The form ${form.name} aligns with integer quantization blocks, but the base is ` +
+          `quantized with "${method}"; use an integer quantizer such as rtn, or lora or q-blora`,
+      });
+    }
+    if (options.form === "full" && method !== undefined && method !== "none") {
+      problems.push({
+        path: "form",
+        message: `The form full trains the weights themselves, but the base is quantized with ` +
+          `"${method}"; use quantizer: { method: none }`,
+      });
+    }
+    if (typeof options.init !== "string" && options.form !== "lora") {
+      problems.push({
+        path: "init.peft",
+        message: `A PEFT adapter is a plain LoRA, but the form is ${options.form}; use form: lora`,
+      });
+    }
+    return problems;
+  },
+  async run(context) {
+    const { parameters: options, input, seed } = context;
+    if (input === null) throw new RangeError("initialize needs a model");
+    using model = await ModelFolder.open(input.folder);
+    if (options.form === "full") {
+      if (model.quantization !== null) {
+        throw new UserError(
+          `The form full trains the weights themselves, but "${input.node}" is quantized`,
+        );
+      }
+      await Deno.writeTextFile(
+        `${context.folder}/${FULL_FILE}`,
+        JSON.stringify({ base: input.key }) + "\n",
+      );
+      return { metrics: {}, facts: { trained_parameters: parameterCount(model.config) } };
+    }
+    const linears = modelLinears(model.config);
+    const modules = typeof options.init === "string"
+      ? createModules(options, linears, model, seed)
+      : await importPeft(
+        (await context.resolve({ reference: options.init.peft, path: "init.peft" }))[0] ?? "",
+        linears,
+      );
+    const adapter = {
+      description: {
+        form: options.form,
+        rank: options.rank,
+        alpha: options.alpha,
+        rankStabilized: options.use_rslora,
+        pooling: options.pooling,
+        base: input.key,
+        targets: options.target_modules,
+      },
+      modules,
+    };
+    await writeAdapter(context.folder, adapter);
+    const count = [...modules.values()]
+      .reduce((sum, { shape }) => sum + adapterParameters(shape), 0);
+    return {
+      metrics: { adapter_parameters: { value: count } },
+      facts: { form: options.form, pooling: options.pooling },
+    };
+  },
+};
+
+function createModules(
+  options: InitializeParameters,
+  linears: readonly LinearShape[],
+  model: ModelFolder,
+  seed: number,
+): Map<string, HostModule> {
+  const initializer = initializers.find(({ name }) => name === options.init);
+  if (initializer === undefined) throw new RangeError(`Unknown initializer ${options.init}`);
+  const modules = new Map<string, HostModule>();
+  for (const linear of linears) {
+    const format = model.moduleFormat(linear.path);
+    const shape = planAdapter(
+      {
+        ...options,
+        budget: options.budget ?? null,
+        rankStabilized: options.use_rslora,
+        targets: options.target_modules,
+      },
+      linear,
+      format?.format === "integer" ? { rows: format.block_rows, columns: format.group_size } : null,
+    );
+    if (shape !== null) modules.set(linear.path, initializer.initialize(linear, shape, seed));
+  }
+  return modules;
+}
+
+/** The modules of a PEFT LoRA adapter, with the scale its own configuration states. */
+async function importPeft(
+  folder: string,
+  linears: readonly LinearShape[],
+): Promise<Map<string, HostModule>> {
+  const peft = await readPeftAdapter(folder);
+  const modules = new Map<string, HostModule>();
+  for (const [path, { a, b, rank, scale }] of peft.modules) {
+    const linear = linears.find((linear) => linear.path === path);
+    if (linear === undefined) {
+      throw new UserError(`${folder} adapts "${path}", which the base model does not have`);
+    }
+    const shape: AdapterShape = {
+      pool: 1,
+      repeat: 1,
+      rank,
+      scale,
+      a: [rank, linear.columns],
+      b: [linear.rows, rank],
+    };
+    if (a.length !== rank * linear.columns || b.length !== linear.rows * rank) {
+      throw new UserError(
+        `${folder}: the matrices of "${path}" do not fit its ${linear.rows} x ${linear.columns} weight`,
+      );
+    }
+    modules.set(path, { shape, a, b });
+  }
+  return modules;
+}

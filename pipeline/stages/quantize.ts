@@ -1,0 +1,104 @@
+/**
+ * `quantize`: a full-precision model in, the same model with quantized linear layers out. With
+ * `method: none` it stands for the unquantized model, so that the baseline row of a table is a cell
+ * like any other.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import type { Stage } from "../graph/stage.ts";
+import { modelLinears, plainTensors } from "../models/architecture.ts";
+import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
+import { ModelWriter } from "../models/model_writer.ts";
+import { moduleFormat, weightTensors } from "../models/quantized_tensors.ts";
+import { weightBytes } from "../quantizers/host_weight.ts";
+import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
+
+const parameters = z.strictObject({
+  model: z.string().optional()
+    .describe(
+      "Folder of a Hugging Face model (config.json and safetensors), unless `from` names one.",
+    ),
+  quantizer: quantizerSchema,
+});
+
+/** Parameters of {@linkcode quantize}. */
+export type QuantizeParameters = z.output<typeof parameters>;
+
+/** See the module documentation. */
+export const quantize: Stage<QuantizeParameters> = {
+  name: "quantize",
+  version: 1,
+  summary: "Quantize the linear layers of a model",
+  parameters,
+  accepts: ["model"],
+  fromIsOptional: true,
+  produces: "model",
+  dependsOn: () => ({ seed: false, device: false }),
+  sources: ({ model }) => model === undefined ? [] : [{ reference: model, path: "model" }],
+  check({ model }, upstream) {
+    if ((model === undefined) !== (upstream.length === 0)) return [];
+    return [{
+      path: "model",
+      message: model === undefined
+        ? "There is no model to quantize; give `model: path/to/folder`, or `from:` a node that makes one"
+        : "Both `model` and `from` are given; give the one to quantize",
+    }];
+  },
+  async run(context) {
+    const { parameters: { model, quantizer: options }, input } = context;
+    const folder = model === undefined
+      ? input?.folder ?? ""
+      : (await context.resolve({ reference: model, path: "model" }))[0] ?? "";
+    using source = await ModelFolder.open(folder);
+    if (source.quantization !== null) {
+      throw new UserError(`${folder} is quantized already; give the unquantized model`);
+    }
+    const quantizer = quantizerFor(options);
+    const writer = new ModelWriter(context.folder);
+    const modules: QuantizationConfig["modules"] = {};
+    const linears = modelLinears(source.config);
+    let bytes = 0;
+    let weights = 0;
+    for (const [done, linear] of linears.entries()) {
+      context.signal.throwIfAborted();
+      context.report({ activity: `quantizing ${linear.path}`, done, total: linears.length });
+      const { rows, columns, path } = linear;
+      const dense = await source.weight(linear);
+      if (dense.format !== "dense") throw new RangeError(`${path} is not dense`);
+      const weight = quantizer.quantize(dense.values, rows, columns, options, path);
+      const format = moduleFormat(weight);
+      if (format !== null) modules[path] = format;
+      const dtype = halfOrFloat(source.tensors.dtype(`${path}.weight`));
+      for (const tensor of weightTensors(path, weight, dtype)) writer.add(tensor);
+      bytes += weightBytes(weight);
+      weights += rows * columns;
+    }
+    for (const { name, shape } of plainTensors(source.config)) {
+      const stored = source.storedName(name);
+      const values = await source.floats(name);
+      writer.add({ name, shape, dtype: halfOrFloat(source.tensors.dtype(stored)), values });
+    }
+    const quantized = Object.keys(modules).length > 0;
+    const { quantization_config: _, ...config } = source.json;
+    await writer.finish(
+      {
+        ...config,
+        tie_word_embeddings: source.config.tied,
+        ...(quantized ? { quantization_config: { quant_method: "equipoise", modules } } : {}),
+      },
+      folder,
+    );
+    return {
+      metrics: quantized ? { bits_per_weight: { value: 8 * bytes / weights } } : {},
+      facts: { quantizer: quantizer.describe(options), quantized_weights: weights },
+    };
+  },
+};
+
+/** Values keep the width they came in; f64 and others become f32, which is what kernels read. */
+function halfOrFloat(dtype: string): "F32" | "F16" | "BF16" {
+  return dtype === "F16" || dtype === "BF16" ? dtype : "F32";
+}

@@ -1,0 +1,81 @@
+/**
+ * From an artifact to a model on a device: a model folder, or a base with the adapter that was placed
+ * or trained on it.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { Device } from "../../kernels/device.ts";
+import { type HostAdapter, readAdapter } from "../adapters/adapter.ts";
+import { placeAdapter } from "../adapters/placement.ts";
+import type { Artifact, StageContext } from "../graph/stage.ts";
+import { type LanguageModel, loadLanguageModel } from "../models/language_model.ts";
+import { ModelFolder, readJson } from "../models/model_folder.ts";
+
+/** Marks an adapter artifact of the form `full`: what trains is the base itself. */
+export const FULL_FILE = "full.json";
+
+/** Folder of the trained weights inside an artifact of the form `full`. */
+export const FULL_FOLDER = "model";
+
+/** What an artifact of kind `model` or `adapter` holds. */
+export interface TrainedModel extends Disposable {
+  /** The base, or the weights that full training left. */
+  readonly model: ModelFolder;
+  /** Null for a plain model and for the form `full`. */
+  readonly adapter: HostAdapter | null;
+  readonly full: boolean;
+}
+
+/**
+ * Opens an artifact; no weights are read but the adapter's.
+ *
+ * @throws {UserError} If a file is missing or malformed.
+ */
+export async function openTrainedModel(
+  context: Pick<StageContext<unknown>, "artifact">,
+  artifact: Artifact,
+): Promise<TrainedModel> {
+  if (artifact.kind === "model") return opened(artifact.folder, null, false);
+  const full = await optionalJson(join(artifact.folder, FULL_FILE));
+  if (full !== null) {
+    const trained = join(artifact.folder, FULL_FOLDER);
+    const base = await context.artifact(String(full.base));
+    return opened(await exists(trained) ? trained : base.folder, null, true);
+  }
+  const adapter = await readAdapter(artifact.folder);
+  const base = await context.artifact(adapter.description.base);
+  return opened(base.folder, adapter, false);
+}
+
+/** Loads a frozen model, with its adapter if it has one. */
+export function loadFrozen(device: Device, trained: TrainedModel): Promise<LanguageModel> {
+  const { model, adapter } = trained;
+  return adapter === null
+    ? loadLanguageModel(device, model)
+    : loadLanguageModel(device, model, undefined, placeAdapter(device, adapter));
+}
+
+async function opened(
+  folder: string,
+  adapter: HostAdapter | null,
+  full: boolean,
+): Promise<TrainedModel> {
+  const model = await ModelFolder.open(folder);
+  return { model, adapter, full, [Symbol.dispose]: () => model[Symbol.dispose]() };
+}
+
+async function optionalJson(file: string): Promise<Record<string, unknown> | null> {
+  return await exists(file) ? await readJson(file) : null;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

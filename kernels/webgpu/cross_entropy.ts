@@ -133,7 +133,6 @@ function softmaxLoss(
     for (var column = lane; column < parameters.columns; column += ${lanes}u) {
       logits[base + column] = weight * exp(logits[base + column] - log_sum_exp);
     }
-    ${lanes > profile.subgroupSize ? "storageBarrier();" : ""}
     if (lane == (target_id / ${width}u) % ${lanes}u) {
       logits[base + target_id / ${width}u]${width === 4 ? "[target_id % 4u]" : ""} -= weight;
     }`;
@@ -162,6 +161,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base = row * parameters.columns;
     let token = parameters.first + row;
     let target_id = targets[token];
+    // Read before the reductions: after them, the lane that owns it may have overwritten it.
+    let target_logit = logits[base + target_id / ${width}u]${width === 4 ? "[target_id % 4u]" : ""};
     // Online log-sum-exp: rescale the running sum whenever the running maximum grows.
     var maximum = -3.4e38;
     var total = 0.0;
@@ -175,7 +176,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row_maximum = reduce_max(maximum, lane);
     let row_total = reduce_sum(total * exp(maximum - row_maximum), lane);
     let log_sum_exp = row_maximum + log(row_total);
-    let target_logit = logits[base + target_id / ${width}u]${width === 4 ? "[target_id % 4u]" : ""};
     if (lane == 0u) {
       losses[token] = select(0.0, log_sum_exp - target_logit, weights[token] != 0.0);
     }

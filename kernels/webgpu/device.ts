@@ -18,9 +18,9 @@ import {
 import { BufferPool } from "./buffer_pool.ts";
 import { createOperations } from "./operations.ts";
 import { PipelineCache } from "./pipelines.ts";
-import type { Profile } from "./program.ts";
+import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { RecordingBuilder, type RecordingHost, WebgpuRecording } from "./recording.ts";
-import { type Allocation, viewOf, WebgpuTensor, webgpuTensor } from "./tensor.ts";
+import { type Allocation, checkDimensions, viewOf, WebgpuTensor, webgpuTensor } from "./tensor.ts";
 
 /** Bytes per `writeBuffer`: each takes a staging copy that lives until the next submission. */
 const WRITE_CHUNK = 16 * 2 ** 20;
@@ -78,12 +78,7 @@ export class WebgpuDevice implements Device {
 
   tensor(dtype: DType, shape: readonly number[], label: string): Tensor {
     const bytes = 4 * sizeOf(shape);
-    if (!Number.isInteger(bytes) || bytes <= 0) {
-      throw new RangeError(
-        `The tensor "${label}" cannot have the shape [${shape.join(", ")}]: ` +
-          `every dimension must be a positive integer`,
-      );
-    }
+    checkDimensions(shape, label);
     if (bytes > this.info.maxTensorBytes) {
       throw new RangeError(
         `The tensor "${label}" [${shape.join(", ")}] needs ${mebibytes(bytes)}, but ` +
@@ -170,6 +165,14 @@ export class WebgpuDevice implements Device {
     this.#open();
     const builder = new RecordingBuilder(this.#host, label);
     build(createOperations(builder));
+    return builder.finish();
+  }
+
+  /** Records kernels that are no operation of the contract: for tests and measurements. */
+  recordKernels(label: string, build: (context: KernelContext) => readonly Dispatch[]): Recording {
+    this.#open();
+    const builder = new RecordingBuilder(this.#host, label);
+    builder.append(build(builder.context));
     return builder.finish();
   }
 

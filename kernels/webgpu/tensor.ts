@@ -83,6 +83,7 @@ export function viewOf(
         `use a multiple of ${VIEW_ALIGNMENT}`,
     );
   }
+  checkDimensions(shape, label ?? whole.label);
   const size = sizeOf(shape);
   if (offset + size > whole.size) {
     throw new RangeError(
@@ -92,4 +93,14 @@ export function viewOf(
   }
   const name = label ?? `${whole.label}[${offset}]`;
   return new WebgpuTensor(whole.allocation, whole.offset + offset, whole.dtype, shape, name, true);
+}
+
+/** @throws {RangeError} If a dimension is not a positive integer. */
+export function checkDimensions(shape: readonly number[], label: string): void {
+  if (shape.some((dimension) => !Number.isSafeInteger(dimension) || dimension < 1)) {
+    throw new RangeError(
+      `The tensor "${label}" cannot have the shape [${shape.join(", ")}]: ` +
+        `every dimension must be a positive integer`,
+    );
+  }
 }

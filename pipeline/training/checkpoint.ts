@@ -6,6 +6,7 @@
  * @module
  */
 
+import { basename, dirname, join } from "node:path";
 import type { Device, Tensor } from "../../kernels/device.ts";
 import { UserError } from "../errors.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
@@ -30,6 +31,7 @@ export async function saveCheckpoint(
   tensors: ReadonlyMap<string, Tensor>,
   { step, fingerprint }: CheckpointMetadata,
 ): Promise<void> {
+  removeTemporaries(path);
   const dtype = device.info.name === "reference" ? "F64" : "F32";
   using writer = SafetensorsWriter.create(
     path,
@@ -47,6 +49,17 @@ export async function saveCheckpoint(
     writer.write(name, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
   writer.finish();
+}
+
+/** Removes what processes that were killed while writing this checkpoint have left beside it. */
+function removeTemporaries(path: string): void {
+  const folder = dirname(path);
+  const name = basename(path);
+  for (const entry of Deno.readDirSync(folder)) {
+    if (entry.name.startsWith(`${name}.`) && entry.name.endsWith(".tmp")) {
+      Deno.removeSync(join(folder, entry.name));
+    }
+  }
 }
 
 /**

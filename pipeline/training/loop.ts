@@ -5,6 +5,7 @@
  * @module
  */
 
+import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { keyOf } from "../../kernels/random.ts";
 import { batchAt } from "../data/batches.ts";
@@ -89,8 +90,8 @@ async function trainWith(
   ring: LossRing,
 ): Promise<TrainingResult> {
   const { trainable, options, evaluation, checkpointFolder, signal } = run;
-  const checkpointPath = `${checkpointFolder}/${CHECKPOINT_FILE}`;
-  const lossesPath = `${checkpointFolder}/${LOSSES_FILE}`;
+  const checkpointPath = join(checkpointFolder, CHECKPOINT_FILE);
+  const lossesPath = join(checkpointFolder, LOSSES_FILE);
   const state = new Map([
     ...trainable.slabs.map(({ name, parameters }) => [name, parameters] as const),
     ...optimizer.moments,
@@ -107,7 +108,8 @@ async function trainWith(
     queueStep(run, optimizer, ring, done);
     done++;
     await setImmediate(); // lets a signal handler run; the device keeps working
-    const last = done === options.steps || signal.aborted;
+    const interrupted = signal.aborted && done < options.steps;
+    const last = interrupted || done === options.steps;
     const evaluates = evaluation && isMultiple(done, options.evaluate_every);
     const saves = last || isMultiple(done, options.checkpoint_every);
     if (!(saves || evaluates || isMultiple(done, options.log_every))) continue;
@@ -126,7 +128,7 @@ async function trainWith(
       await saveCheckpoint(checkpointPath, trainable.device, state, { step: done, fingerprint });
       saved = done;
     }
-    if (signal.aborted && done < options.steps) throw signal.reason;
+    if (interrupted) throw signal.reason;
   }
   return {
     records,

@@ -142,6 +142,7 @@ export interface AttentionShape {
   readonly heads: number;
   /** Divides `heads`; query head `h` reads key head `floor(h * kvHeads / heads)`. */
   readonly kvHeads: number;
+  /** A multiple of 4, so that kernels can read heads in vectors. */
   readonly headDim: number;
   /** Factor on the dot products, usually `1 / sqrt(headDim)`. */
   readonly scale: number;

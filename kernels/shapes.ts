@@ -419,6 +419,7 @@ function attentionDimensions(
   const { batch, length, heads, kvHeads, headDim, scale } = args;
   positive(operation, { batch, length, heads, kvHeads, headDim });
   divides(operation, "kvHeads", kvHeads, "heads", heads);
+  divides(operation, "the vector width", 4, "headDim", headDim);
   if (!Number.isFinite(scale)) {
     throw new RangeError(`${operation}: scale is ${scale}; pass a finite number`);
   }

@@ -23,11 +23,11 @@ interface Sizes {
 }
 
 const SIZES: readonly Sizes[] = [
-  { batch: 1, length: 1, heads: 1, kvHeads: 1, headDim: 1 },
-  { batch: 2, length: 7, heads: 3, kvHeads: 3, headDim: 7 },
+  { batch: 1, length: 1, heads: 1, kvHeads: 1, headDim: 4 },
+  { batch: 2, length: 7, heads: 3, kvHeads: 3, headDim: 12 },
   { batch: 1, length: 33, heads: 4, kvHeads: 2, headDim: 16 },
   { batch: 3, length: 31, heads: 4, kvHeads: 1, headDim: 8, window: 5 },
-  { batch: 1, length: 65, heads: 2, kvHeads: 2, headDim: 64 },
+  { batch: 1, length: 65, heads: 2, kvHeads: 2, headDim: 80 },
   { batch: 1, length: 65, heads: 6, kvHeads: 2, headDim: 32, window: 33 },
   { batch: 2, length: 3, heads: 1, kvHeads: 1, headDim: 128, window: 1 },
   { batch: 1, length: 33, heads: 2, kvHeads: 1, headDim: 16, range: 8 },

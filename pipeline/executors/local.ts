@@ -1,0 +1,208 @@
+/**
+ * Runs stages on this machine, in a pool of worker processes: a driver that crashes takes one stage
+ * with it, not the run.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import type { Executor, ExecutorDescription, StageEvent, StageTask } from "./executor.ts";
+import type { DeviceName } from "./devices.ts";
+import { encodeMessage, linesOf, readMessages, type WorkerMessage } from "./messages.ts";
+
+/** Permissions of a worker. It starts no process and opens no connection. */
+const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
+
+const WORKER = fileURLToPath(new URL("../../scripts/worker.ts", import.meta.url));
+
+/** Lines of a worker's error output that are quoted when it dies. */
+const QUOTED_LINES = 5;
+
+/** How the pool is set up. */
+export interface LocalOptions {
+  /** Worker processes, and so stages at the same time. */
+  readonly jobs: number;
+  /** Absolute path of the store. */
+  readonly store: string;
+  readonly device: DeviceName;
+  /** URL of the module that exports `stages`. */
+  readonly stages: string;
+}
+
+/** The local executor. Workers start when there is work, and again after they died. */
+export class LocalExecutor implements Executor {
+  readonly #options: LocalOptions;
+  readonly #queue: StageTask[] = [];
+  readonly #workers = new Set<WorkerProcess>();
+  #events: StageEvent[] = [];
+  #wake: (() => void) | null = null;
+
+  constructor(options: LocalOptions) {
+    this.#options = options;
+  }
+
+  // deno-lint-ignore require-await -- the interface allows executors that have to wait here
+  async submit(task: StageTask): Promise<void> {
+    this.#queue.push(task);
+    this.#assign();
+  }
+
+  async poll(): Promise<readonly StageEvent[]> {
+    if (this.#events.length === 0) {
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async cancel(force: boolean): Promise<void> {
+    for (const { key } of this.#queue.splice(0)) this.#emit({ kind: "cancelled", key });
+    for (const worker of this.#workers) worker.cancel(force);
+  }
+
+  describe(): ExecutorDescription {
+    return { name: "local", slots: this.#options.jobs };
+  }
+
+  /** Ends all workers and waits for their end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#workers].map((worker) => worker.end()));
+  }
+
+  #assign(): void {
+    while (this.#queue.length > 0) {
+      let idle = [...this.#workers].find((worker) => worker.task === null);
+      if (idle === undefined) {
+        if (this.#workers.size >= this.#options.jobs) return;
+        const worker = new WorkerProcess(this.#options, {
+          event: (event) => this.#emit(event),
+          exit: () => {
+            this.#workers.delete(worker);
+            this.#assign();
+          },
+        });
+        this.#workers.add(worker);
+        idle = worker;
+      }
+      idle.start(this.#queue.shift() as StageTask);
+    }
+  }
+
+  #emit(event: StageEvent): void {
+    this.#events.push(event);
+    this.#wake?.();
+    this.#wake = null;
+    if (event.kind === "done" || event.kind === "failed" || event.kind === "cancelled") {
+      this.#assign();
+    }
+  }
+}
+
+/** What a worker process tells the pool. */
+interface WorkerListener {
+  event(event: StageEvent): void;
+  exit(): void;
+}
+
+class WorkerProcess {
+  /** The stage that it runs now. */
+  task: StageTask | null = null;
+  readonly #listener: WorkerListener;
+  readonly #process: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #lastErrors: string[] = [];
+  readonly #finished: Promise<void>;
+  #killed = false;
+
+  constructor(options: LocalOptions, listener: WorkerListener) {
+    this.#listener = listener;
+    this.#process = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--no-prompt",
+        "--quiet",
+        ...PERMISSIONS,
+        WORKER,
+        ...[options.store, options.device, options.stages],
+      ],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#input = this.#process.stdin.getWriter();
+    this.#finished = this.#follow();
+  }
+
+  start(task: StageTask): void {
+    this.task = task;
+    this.#send({ kind: "run", task });
+  }
+
+  cancel(force: boolean): void {
+    if (this.task === null) return;
+    if (force) {
+      this.#killed = true;
+      this.#process.kill("SIGKILL");
+    } else this.#send({ kind: "cancel" });
+  }
+
+  /** The end of its input makes a worker stop; one that does not listen is killed by `cancel`. */
+  async end(): Promise<void> {
+    await this.#input.close().catch(() => {});
+    await this.#finished;
+  }
+
+  #send(message: Parameters<typeof encodeMessage>[0]): void {
+    // A worker that died does not read; its end is reported by `#follow`.
+    this.#input.write(encodeMessage(message)).catch(() => {});
+  }
+
+  async #follow(): Promise<void> {
+    await Promise.all([this.#readOutput(), this.#readErrors()]);
+    const status = await this.#process.status;
+    const { task } = this;
+    this.task = null;
+    if (task !== null) this.#listener.event(this.#lastEvent(task, status));
+    this.#listener.exit();
+  }
+
+  async #readOutput(): Promise<void> {
+    for await (const line of readMessages<WorkerMessage>(this.#process.stdout)) {
+      if (!("message" in line)) {
+        this.#log(line.text);
+        continue;
+      }
+      const { message } = line;
+      if (message.kind !== "progress" && message.kind !== "log" && message.kind !== "started") {
+        this.task = null;
+      }
+      this.#listener.event(message);
+    }
+  }
+
+  async #readErrors(): Promise<void> {
+    for await (const line of linesOf(this.#process.stderr)) {
+      this.#lastErrors.push(line);
+      if (this.#lastErrors.length > QUOTED_LINES) this.#lastErrors.shift();
+      this.#log(line);
+    }
+  }
+
+  #log(line: string): void {
+    if (this.task !== null) this.#listener.event({ kind: "log", key: this.task.key, line });
+  }
+
+  #lastEvent({ key, id }: StageTask, status: Deno.CommandStatus): StageEvent {
+    if (this.#killed) return { kind: "cancelled", key };
+    const how = status.signal === null ? `with exit code ${status.code}` : `by ${status.signal}`;
+    const last = this.#lastErrors.length === 0 ? "" : `; it said: ${this.#lastErrors.join(" / ")}`;
+    return {
+      kind: "failed",
+      key,
+      message: `The worker process was ended ${how} while it ran "${id}"${last}`,
+      trace: null,
+    };
+  }
+}

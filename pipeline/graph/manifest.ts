@@ -1,0 +1,177 @@
+/**
+ * What identifies a stage result (its key) and what is recorded beside it (its manifest).
+ *
+ * @module
+ */
+
+import { digestOf } from "./digest.ts";
+import type { ArtifactKind, Metric } from "./stage.ts";
+
+/** Version of the store's layout and of the key's definition; part of every key. */
+export const STORE_FORMAT = 1;
+
+/** Name of the manifest file in a result's folder. */
+export const MANIFEST_NAME = "artifact.json";
+
+/** Everything that decides a stage's result; its digest is the key. */
+export interface StageIdentity {
+  readonly stage: string;
+  readonly version: number;
+  /** As validated, with the references to sources as written. */
+  readonly parameters: unknown;
+  /** Content digests of the sources, by their place in the parameters ("data.text"). */
+  readonly sources: Readonly<Record<string, SourceDigest>>;
+  /** Keys of the results it reads. */
+  readonly upstream: readonly string[];
+  /** Null where the result does not depend on it. */
+  readonly seed: number | null;
+  /** Device class, null where the result does not depend on it. */
+  readonly device: string | null;
+}
+
+/** A source as it was when the stage was planned. */
+export interface SourceDigest {
+  readonly reference: string;
+  /** Hexadecimal SHA-256 of its content. */
+  readonly sha256: string;
+}
+
+/** A file of a result. */
+export interface ManifestFile {
+  /** Relative to the result's folder, with `/`. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Hexadecimal. */
+  readonly sha256: string;
+}
+
+/** Where the code of a result came from. */
+export interface CodeVersion {
+  /** Version in `deno.json`. */
+  readonly version: string;
+  /** Git commit, with "-dirty" behind it if the work tree differed; null without git. */
+  readonly commit: string | null;
+}
+
+/** The device of a run, for people. */
+export interface DeviceProvenance {
+  /** "webgpu". */
+  readonly name: string;
+  /** Devices of one class give equal bits. */
+  readonly class: string;
+  /** "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  readonly description: string;
+}
+
+/** How a result came to be. */
+export interface Provenance {
+  /** Name of the experiment that made it first. */
+  readonly experiment: string;
+  readonly equipoise: CodeVersion;
+  readonly deno: string;
+  /** "linux x86_64 6.1.0". */
+  readonly os: string;
+  /** Null if the stage used none. */
+  readonly device: DeviceProvenance | null;
+}
+
+/** `artifact.json`: written last, so that a folder that has it is complete. */
+export interface Manifest extends StageIdentity {
+  readonly format: "equipoise/artifact";
+  readonly key: string;
+  readonly kind: ArtifactKind;
+  /** Graph node, with the entry of `from` where it fans out ("quality.tuned"). */
+  readonly node: string;
+  readonly metrics: Readonly<Record<string, StoredMetric>>;
+  readonly facts: Readonly<Record<string, string | number | boolean>>;
+  readonly files: readonly ManifestFile[];
+  /** Wall-clock seconds of the stage, without earlier attempts that it resumed. */
+  readonly seconds: number;
+  readonly peakMemory: PeakMemory;
+  readonly provenance: Provenance;
+  /** ISO 8601, UTC. */
+  readonly created: string;
+}
+
+/** Largest memory in use while a stage ran, in bytes. */
+export interface PeakMemory {
+  /** Resident set of the process, sampled. */
+  readonly host: number;
+  /** Live tensors of the stage; null if it used no device. */
+  readonly device: number | null;
+}
+
+/** A metric in JSON, which has no NaN and no infinities: those are strings. */
+export interface StoredMetric {
+  readonly value: number | "NaN" | "Infinity" | "-Infinity";
+  readonly standardError?: number | "NaN" | "Infinity" | "-Infinity";
+  readonly protocol?: string;
+}
+
+/** The content address of a stage result: 64 hexadecimal digits. */
+export function keyOf(identity: StageIdentity): string {
+  const { stage, version, upstream, seed, device } = identity;
+  return digestOf({
+    format: STORE_FORMAT,
+    stage,
+    version,
+    parameters: keyedParameters(identity),
+    upstream,
+    seed,
+    device,
+  });
+}
+
+/** The parameters with every source replaced by what it contains: renaming a file changes nothing. */
+export function keyedParameters(identity: StageIdentity): unknown {
+  const parameters = structuredClone(identity.parameters);
+  for (const [path, { sha256 }] of Object.entries(identity.sources)) {
+    replaceAt(parameters, path, `sha256:${sha256}`);
+  }
+  return parameters;
+}
+
+/** Bytes of all files of a result. */
+export function sizeOfResult(manifest: Manifest): number {
+  return manifest.files.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** A metric as JSON can hold it. */
+export function storeMetric(metric: Metric): StoredMetric {
+  const { value, standardError, protocol } = metric;
+  return {
+    value: storeNumber(value),
+    ...(standardError === undefined ? {} : { standardError: storeNumber(standardError) }),
+    ...(protocol === undefined ? {} : { protocol }),
+  };
+}
+
+/** A metric as it was measured. */
+export function loadMetric(metric: StoredMetric): Metric {
+  const { value, standardError, protocol } = metric;
+  return {
+    value: Number(value),
+    ...(standardError === undefined ? {} : { standardError: Number(standardError) }),
+    ...(protocol === undefined ? {} : { protocol }),
+  };
+}
+
+function storeNumber(value: number): StoredMetric["value"] {
+  return Number.isFinite(value) ? value : String(value) as StoredMetric["value"];
+}
+
+function replaceAt(root: unknown, path: string, value: string): void {
+  const steps = path.split(".");
+  const last = steps.pop() as string;
+  let parent = root;
+  for (const step of steps) parent = isRecord(parent) ? parent[step] : undefined;
+  if (!isRecord(parent) || !(last in parent)) {
+    throw new TypeError(`A stage lists a source at "${path}", where it has no parameter`);
+  }
+  parent[last] = value;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

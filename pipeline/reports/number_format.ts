@@ -1,0 +1,32 @@
+/**
+ * Numbers of tables: as many decimals as the smallest number of a metric needs, the same for all.
+ *
+ * @module
+ */
+
+import type { TableEntry } from "./table.ts";
+
+/** From here on numbers are written with an exponent: they say "diverged", not a value. */
+const EXPONENT_FROM = 1e5;
+
+/** Decimals for numbers that are compared with each other: four digits for the smallest, at most. */
+export function decimalsFor(values: readonly number[]): number {
+  const sizes = values.map(Math.abs).filter((size) => size > 0 && size < EXPONENT_FROM);
+  const smallest = Math.min(...sizes);
+  if (smallest >= 100) return sizes.every(Number.isInteger) ? 0 : 1;
+  if (smallest >= 10) return sizes.every(Number.isInteger) ? 0 : 2;
+  if (smallest >= 1) return sizes.every(Number.isInteger) ? 0 : 3;
+  return 4;
+}
+
+/** "12.345", or "12.345 ± 0.210" where there is a deviation; `plusMinus` stands between. */
+export function formatEntry(entry: TableEntry, decimals: number, plusMinus = " ± "): string {
+  const mean = formatNumber(entry.mean, decimals);
+  if (entry.deviation === null) return mean;
+  return `${mean}${plusMinus}${formatNumber(entry.deviation, decimals)}`;
+}
+
+function formatNumber(value: number, decimals: number): string {
+  if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf");
+  return Math.abs(value) >= EXPONENT_FROM ? value.toExponential(2) : value.toFixed(decimals);
+}

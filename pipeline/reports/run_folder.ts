@@ -1,0 +1,76 @@
+/**
+ * The folder of a run: `runs/<name>/` with what people and other tools read.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { StageEvent } from "../executors/executor.ts";
+import { type Results, stringifyResults } from "../graph/results.ts";
+import type { Plan } from "../graph/plan.ts";
+import { replaceTextFile } from "../graph/store_files.ts";
+import { planRecords } from "./plan_text.ts";
+import { makeTable } from "./table.ts";
+import { formatTable } from "./table_formats.ts";
+
+/** Writes one run. */
+export class RunFolder {
+  /** Absolute path. */
+  readonly path: string;
+  readonly #logs = new Map<string, string>();
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Makes the folder and writes what is known before anything runs: the experiment and the plan. */
+  static async create(path: string, plan: Plan): Promise<RunFolder> {
+    await Deno.mkdir(join(path, "logs"), { recursive: true });
+    const folder = new RunFolder(path);
+    for (const { key, id } of plan.stages) {
+      folder.#logs.set(key, join(path, "logs", `${id}-${key.slice(0, 8)}.log`));
+    }
+    await replaceTextFile(join(path, "experiment.yaml"), stringify(plan.experiment.document));
+    const plans = { name: plan.experiment.name, stages: planRecords(plan) };
+    await replaceTextFile(join(path, "plan.json"), JSON.stringify(plans, null, 2) + "\n");
+    return folder;
+  }
+
+  /** Log file of a stage. */
+  logPath(key: string): string {
+    return this.#logs.get(key) ?? join(this.path, "logs", `${key.slice(0, 8)}.log`);
+  }
+
+  /** Appends what an event says to the log of its stage. */
+  async log(event: StageEvent): Promise<void> {
+    const text = logText(event);
+    if (text === null) return;
+    await Deno.writeTextFile(this.logPath(event.key), `${text}\n`, { append: true });
+  }
+
+  /** Writes `results.json` and, if the experiment has a table, its formats. */
+  async writeResults(results: Results): Promise<void> {
+    await replaceTextFile(join(this.path, "results.json"), stringifyResults(results));
+    if (results.table === null) return;
+    const table = makeTable(results.table, results.cells, results.axes);
+    for (const format of ["md", "csv", "tex"] as const) {
+      await replaceTextFile(join(this.path, `table.${format}`), formatTable(table, format));
+    }
+  }
+}
+
+function logText(event: StageEvent): string | null {
+  switch (event.kind) {
+    case "started":
+      return `--- ${new Date().toISOString()} started`;
+    case "log":
+      return event.line;
+    case "progress":
+      return null;
+    case "failed":
+      return `--- failed: ${event.message}${event.trace === null ? "" : `\n${event.trace}`}`;
+    default:
+      return `--- ${new Date().toISOString()} ${event.kind}`;
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Questions to a JSON Schema: which keys are allowed here, and does this path exist at all.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import type { Path } from "./located.ts";
+
+/** The part of JSON Schema (draft 7) that zod writes and this project reads. */
+export interface JsonSchema {
+  $schema?: string;
+  $ref?: string;
+  title?: string;
+  description?: string;
+  default?: unknown;
+  type?: string | string[];
+  const?: unknown;
+  enum?: unknown[];
+  pattern?: string;
+  format?: string;
+  properties?: Record<string, JsonSchema>;
+  propertyNames?: JsonSchema;
+  additionalProperties?: boolean | JsonSchema;
+  items?: JsonSchema | JsonSchema[];
+  required?: string[];
+  anyOf?: JsonSchema[];
+  oneOf?: JsonSchema[];
+  allOf?: JsonSchema[];
+  definitions?: Record<string, JsonSchema>;
+  [keyword: string]: unknown;
+}
+
+const schemas = new WeakMap<z.ZodType, JsonSchema>();
+
+/** The JSON Schema (draft 7) of what a zod schema takes as input. */
+export function jsonSchemaOf(schema: z.ZodType): JsonSchema {
+  let json = schemas.get(schema);
+  if (json === undefined) {
+    json = z.toJSONSchema(schema, {
+      target: "draft-7",
+      io: "input",
+      unrepresentable: "any",
+    }) as JsonSchema;
+    schemas.set(schema, json);
+  }
+  return json;
+}
+
+/**
+ * The keys that a map may have.
+ *
+ * @param value The whole value; it decides between the alternatives of a discriminated union.
+ * @param path Where in it the map stands.
+ */
+export function allowedKeys(root: JsonSchema, value: unknown, path: Path): string[] {
+  let alternatives = fitting(variants(root, root), value);
+  let part = value;
+  for (const key of path) {
+    part = (part as Record<string, unknown> | null | undefined)?.[key];
+    alternatives = fitting(alternatives.flatMap((schema) => step(root, schema, key)), part);
+  }
+  return [...new Set(alternatives.flatMap(({ properties }) => Object.keys(properties ?? {})))];
+}
+
+/** Whether any value that fits the schema has something at a path. */
+export function hasPath(root: JsonSchema, path: Path): boolean {
+  let alternatives = variants(root, root);
+  for (const key of path) {
+    alternatives = alternatives.flatMap((schema) => step(root, schema, key));
+  }
+  return alternatives.length > 0;
+}
+
+/** The schema itself, or the schemas that it refers to or combines. */
+function variants(root: JsonSchema, schema: JsonSchema): JsonSchema[] {
+  if (schema.$ref !== undefined) {
+    if (schema.$ref === "#") return variants(root, root);
+    const target = root.definitions?.[schema.$ref.replace("#/definitions/", "")];
+    return target === undefined ? [] : variants(root, target);
+  }
+  const parts = [...schema.anyOf ?? [], ...schema.oneOf ?? [], ...schema.allOf ?? []];
+  return parts.length === 0 ? [schema] : parts.flatMap((part) => variants(root, part));
+}
+
+function step(root: JsonSchema, schema: JsonSchema, key: string): JsonSchema[] {
+  const named = schema.properties !== undefined && Object.hasOwn(schema.properties, key)
+    ? schema.properties[key]
+    : undefined;
+  if (named !== undefined) return variants(root, named);
+  if (schema.items !== undefined && /^\d+$/.test(key)) {
+    const item = Array.isArray(schema.items) ? schema.items[Number(key)] : schema.items;
+    return item === undefined ? [] : variants(root, item);
+  }
+  const { additionalProperties } = schema;
+  if (typeof additionalProperties === "object") return variants(root, additionalProperties);
+  // A schema that says nothing about its kind allows anything inside.
+  const open = Object.keys(schema).every((keyword) => keyword === "description");
+  return open || additionalProperties === true ? [{}] : [];
+}
+
+/** The alternatives whose constants agree with the value; all of them if none does. */
+function fitting(alternatives: JsonSchema[], value: unknown): JsonSchema[] {
+  if (typeof value !== "object" || value === null) return alternatives;
+  const agreeing = alternatives.filter(({ properties }) =>
+    Object.entries(properties ?? {}).every(([key, property]) =>
+      property.const === undefined || property.const === (value as Record<string, unknown>)[key]
+    )
+  );
+  return agreeing.length > 0 ? agreeing : alternatives;
+}

@@ -22,5 +22,7 @@ export interface Dataset {
   readonly length: number;
   /** Tokens in all examples together. */
   readonly tokens: number;
+  /** What a person should know of it ("3 of 200 rows were cut to 256 tokens"), to be logged. */
+  readonly remarks?: readonly string[];
   example(index: number): Example;
 }

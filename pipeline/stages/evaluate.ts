@@ -1,0 +1,82 @@
+/**
+ * `evaluate`: measures models, with or without adapters.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { Tokenizer } from "../data/tokenizer.ts";
+import { taskFor, taskSchema } from "../evaluation/registry.ts";
+import type { Metric, Stage } from "../graph/stage.ts";
+import { freeLanguageModel } from "../models/language_model.ts";
+import { loadFrozen, openTrainedModel } from "./trained_model.ts";
+
+const parameters = z.strictObject({
+  tasks: z.array(taskSchema).min(1).describe("What to measure."),
+  batch_size: z.int().positive().default(8)
+    .describe("Rows of one forward pass; results do not depend on it."),
+});
+
+/** Parameters of {@linkcode evaluate}. */
+export type EvaluateParameters = z.output<typeof parameters>;
+
+/** See the module documentation. */
+export const evaluate: Stage<EvaluateParameters> = {
+  name: "evaluate",
+  version: 1,
+  summary: "Measure models: perplexity and other tasks",
+  parameters,
+  accepts: ["model", "adapter"],
+  fansOut: true,
+  produces: "metrics",
+  dependsOn: () => ({ seed: false, device: true }),
+  sources: ({ tasks }) =>
+    tasks.flatMap((task, index) =>
+      taskFor(task).sources(task)
+        .map((source) => ({ ...source, path: `tasks.${index}.${source.path}` }))
+    ),
+  check({ tasks }) {
+    const names = tasks.map(({ name }) => name);
+    return names.flatMap((name, index) =>
+      names.indexOf(name) === index ? [] : [{
+        path: `tasks.${index}.task`,
+        message: `Two tasks are named "${name}"; give one another \`name:\``,
+      }]
+    );
+  },
+  async run(context) {
+    const { parameters: { tasks, batch_size: batchSize }, input } = context;
+    if (input === null) throw new RangeError("evaluate needs a model");
+    using trained = await openTrainedModel(context, input);
+    const tokenizer = Tokenizer.open(trained.model.folder);
+    const device = await context.device();
+    const model = await loadFrozen(device, trained);
+    const metrics: Record<string, Metric> = {};
+    try {
+      for (const [index, task] of tasks.entries()) {
+        const path = `tasks.${index}.data`;
+        Object.assign(
+          metrics,
+          await taskFor(task).run(
+            {
+              model,
+              tokenizer,
+              batchSize,
+              resolve: (reference) => context.resolve({ reference, path }),
+              report: (done, total) => context.report({ activity: task.name, done, total }),
+            },
+            task,
+          ),
+        );
+        context.signal.throwIfAborted();
+      }
+    } finally {
+      freeLanguageModel(model);
+    }
+    await Deno.writeTextFile(
+      `${context.folder}/metrics.json`,
+      JSON.stringify(metrics, null, 2) + "\n",
+    );
+    return { metrics };
+  },
+};

@@ -1,0 +1,56 @@
+/**
+ * Training all weights of a model: which values train, and the folder they are written to.
+ *
+ * @module
+ */
+
+import type { Tensor } from "../../kernels/device.ts";
+import { HEAD, modelLinears, plainTensors } from "../models/architecture.ts";
+import type { ModelConfig } from "../models/config.ts";
+import type { LanguageModel } from "../models/language_model.ts";
+import { readJson } from "../models/model_folder.ts";
+import { ModelWriter } from "../models/model_writer.ts";
+import type { ParameterShape } from "../models/parameters.ts";
+
+/** Every tensor of a model; matrices decay, norms and biases do not. */
+export function fullParameterShapes(config: ModelConfig): ParameterShape[] {
+  return [
+    ...plainTensors(config).map(({ name, shape }) => ({ name, shape, decay: shape.length > 1 })),
+    ...modelLinears(config).map(({ path, rows, columns }) => ({
+      name: `${path}.weight`,
+      shape: [rows, columns],
+      decay: true,
+    })),
+  ];
+}
+
+/**
+ * Writes the values that a model holds as a Hugging Face folder.
+ *
+ * @param from Folder whose `config.json`, tokenizer and the like the new folder keeps.
+ * @param dtype Width of the stored values.
+ */
+export async function writeTrainedWeights(
+  folder: string,
+  model: LanguageModel,
+  from: string,
+  dtype: "F32" | "F16" | "BF16" = "F32",
+): Promise<void> {
+  const writer = new ModelWriter(folder);
+  for (const { name, shape } of fullParameterShapes(model.config)) {
+    if (name === HEAD && model.config.tied) continue;
+    const parameter = model.parameters.get(name);
+    if (parameter === null) throw new RangeError(`${name} was not trained`);
+    writer.add({ name, shape, dtype, values: await floats(model, parameter.value) });
+  }
+  const names = { F32: "float32", F16: "float16", BF16: "bfloat16" };
+  const json = await readJson(`${from}/config.json`);
+  await writer.finish(
+    { ...json, tie_word_embeddings: model.config.tied, torch_dtype: names[dtype] },
+    from,
+  );
+}
+
+async function floats(model: LanguageModel, tensor: Tensor): Promise<Float32Array> {
+  return Float32Array.from(await model.device.readFloats(tensor));
+}

@@ -1,0 +1,190 @@
+/**
+ * `merge`: one model out of a base and its adapter, and the proof that it is the same model.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { formNamed } from "../adapters/forms.ts";
+import { mergeIntoDense, mergeIntoZeros, zeroMovement } from "../adapters/merge.ts";
+import { UserError } from "../errors.ts";
+import type { Stage, StageContext, StageOutcome } from "../graph/stage.ts";
+import { modelLinears, plainTensors } from "../models/architecture.ts";
+import { ModelFolder } from "../models/model_folder.ts";
+import { ModelWriter } from "../models/model_writer.ts";
+import { weightTensors } from "../models/quantized_tensors.ts";
+import { dequantizeHost, type HostWeight } from "../quantizers/host_weight.ts";
+import { compareModels } from "./compare_models.ts";
+import { readProbe } from "./probe.ts";
+import { openTrainedModel, type TrainedModel } from "./trained_model.ts";
+
+const parameters = z.strictObject({
+  dtype: z.enum(["f16", "bf16", "f32"]).default("f16")
+    .describe("Width of merged weights for forms that merge into plain weights (lora, q-blora)."),
+});
+
+/** Parameters of {@linkcode merge}. */
+export type MergeParameters = z.output<typeof parameters>;
+
+/**
+ * Largest change of a logit that f32 rounding explains, as a share of the largest logit, where a form
+ * promises an exact merge.
+ */
+export const EXACT_TOLERANCE = 1e-4;
+
+const DTYPES = { f16: "F16", bf16: "BF16", f32: "F32" } as const;
+const TORCH_DTYPES = { f16: "float16", bf16: "bfloat16", f32: "float32" } as const;
+
+/** See the module documentation. */
+export const merge: Stage<MergeParameters> = {
+  name: "merge",
+  version: 1,
+  summary: "Merge an adapter into its base, and measure that nothing changed",
+  parameters,
+  accepts: ["adapter"],
+  produces: "model",
+  dependsOn: () => ({ seed: false, device: true }),
+  sources: () => [],
+  async run(context) {
+    const { input } = context;
+    if (input === null) throw new RangeError("merge needs an adapter");
+    using trained = await openTrainedModel(context, input);
+    if (trained.adapter === null) {
+      await copyModel(trained.model, context.folder);
+      return { metrics: {}, facts: { merged_into: "nothing: full training has no adapter" } };
+    }
+    const exact = formNamed(trained.adapter.description.form).mergesExactly;
+    const { movement } = await writeMerged(context, trained, exact, input.key);
+    const outcome = await prove(context, trained, exact, input.folder);
+    return {
+      metrics: outcome.metrics,
+      facts: {
+        ...outcome.facts,
+        merged_into: exact ? "zero points" : `${context.parameters.dtype} weights`,
+        ...(exact ? { zero_movement_rms_steps: movement } : {}),
+      },
+    };
+  },
+};
+
+async function writeMerged(
+  context: StageContext<MergeParameters>,
+  { model, adapter }: TrainedModel,
+  exact: boolean,
+  adapterKey: string,
+): Promise<{ movement: number }> {
+  if (adapter === null) throw new RangeError("writeMerged needs an adapter");
+  if (model.quantization?.merged === adapterKey) {
+    throw new UserError(`The model in ${model.folder} has this adapter merged already`);
+  }
+  const { dtype } = context.parameters;
+  const writer = new ModelWriter(context.folder);
+  const linears = modelLinears(model.config);
+  let square = 0;
+  let merged = 0;
+  for (const [done, linear] of linears.entries()) {
+    context.signal.throwIfAborted();
+    context.report({ activity: `merging ${linear.path}`, done, total: linears.length });
+    if (model.tensors.has(`${linear.path}.g_idx`)) {
+      throw new UserError(
+        `Cannot merge into ${linear.path}: its groups are permuted (act-order, g_idx), so a pooled ` +
+          `adapter is not constant on them; quantize without act-order`,
+      );
+    }
+    const module = adapter.modules.get(linear.path);
+    const weight = await model.weight(linear);
+    let result: HostWeight;
+    if (!exact) {
+      const values = dequantizeHost(weight);
+      const dense = {
+        format: "dense" as const,
+        rows: weight.rows,
+        columns: weight.columns,
+        values,
+      };
+      result = module === undefined ? dense : mergeIntoDense(dense, module);
+    } else if (module === undefined) {
+      result = weight;
+    } else if (weight.format === "integer") {
+      result = mergeIntoZeros(weight, module, linear.path);
+      square += zeroMovement(weight, result) ** 2;
+      merged++;
+    } else {
+      throw new UserError(
+        `Cannot merge the ${adapter.description.form} adapter of ${linear.path} exactly: its weight ` +
+          `is ${weight.format}, which has no zero points`,
+      );
+    }
+    for (const tensor of weightTensors(linear.path, result, DTYPES[dtype])) writer.add(tensor);
+  }
+  for (const { name, shape } of plainTensors(model.config)) {
+    const stored = model.tensors.dtype(model.storedName(name));
+    const kept = stored === "F16" || stored === "BF16" ? stored : "F32";
+    writer.add({ name, shape, dtype: kept, values: await model.floats(name) });
+  }
+  const { quantization_config: _, ...config } = model.json;
+  await writer.finish(
+    exact
+      ? { ...config, quantization_config: { ...model.quantization, merged: adapterKey } }
+      : { ...config, torch_dtype: TORCH_DTYPES[dtype] },
+    model.folder,
+  );
+  return { movement: Math.sqrt(square / Math.max(1, merged)) };
+}
+
+/** Runs both models on the tokens that came with the adapter. */
+async function prove(
+  context: StageContext<MergeParameters>,
+  trained: TrainedModel,
+  exact: boolean,
+  adapterFolder: string,
+): Promise<StageOutcome> {
+  const rows = await readProbe(adapterFolder);
+  if (rows === null) {
+    return {
+      metrics: {},
+      facts: { proof: "none: the adapter was not trained, so it has no text" },
+    };
+  }
+  using model = await ModelFolder.open(context.folder);
+  const merged: TrainedModel = {
+    model,
+    adapter: null,
+    full: false,
+    [Symbol.dispose]: () => {},
+  };
+  context.report({ activity: "comparing the model before and after" });
+  const compared = await compareModels(await context.device(), trained, merged, rows);
+  const share = compared.largestDifference / compared.largestLogit;
+  if (exact && !(share <= EXACT_TOLERANCE)) {
+    throw new UserError(
+      `The merge of "${context.input?.node}" is not exact: a logit moved by ` +
+        `${compared.largestDifference.toExponential(2)}, ${
+          share.toExponential(2)
+        } of the largest ` +
+        `(${
+          compared.largestLogit.toPrecision(4)
+        }), where f32 rounding explains ${EXACT_TOLERANCE}; ` +
+        `please report this`,
+    );
+  }
+  const protocol = `probe-${compared.tokens}`;
+  return {
+    metrics: {
+      max_logit_difference: { value: compared.largestDifference, protocol },
+      relative_logit_difference: { value: share, protocol },
+      perplexity_before: { value: compared.perplexityBefore, protocol },
+      perplexity_after: { value: compared.perplexityAfter, protocol },
+    },
+    facts: { exact },
+  };
+}
+
+/** The merge of a fully trained model: the model itself. */
+async function copyModel(model: ModelFolder, folder: string): Promise<void> {
+  for await (const entry of Deno.readDir(model.folder)) {
+    if (entry.isFile && entry.name !== "artifact.json") {
+      await Deno.copyFile(`${model.folder}/${entry.name}`, `${folder}/${entry.name}`);
+    }
+  }
+}

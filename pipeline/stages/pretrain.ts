@@ -1,0 +1,91 @@
+/**
+ * `pretrain`: a model from nothing but a shape, a text and a seed, with a tokenizer of its own.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { z } from "zod";
+import { trainByteLevelBpe } from "../data/byte_level_bpe.ts";
+import { dataSources } from "../data/data_sources.ts";
+import { readDocuments, TEXT_DATA } from "../data/text.ts";
+import type { Stage, StageContext } from "../graph/stage.ts";
+import { parseConfig } from "../models/config.ts";
+import { RandomModel } from "../models/random_model.ts";
+import { writeTrainedWeights } from "./full_training.ts";
+import { runTraining, trainingParameters, trainingSources } from "./training_run.ts";
+
+const parameters = z.strictObject({
+  config: z.record(z.string(), z.unknown())
+    .describe("Fields of config.json: hidden_size, num_hidden_layers and so on."),
+  tokenizer: z.strictObject({
+    vocab_size: z.int().min(258).describe("Tokens of the byte-level BPE to be trained."),
+    data: TEXT_DATA.optional().describe("Text to train it on; default: the training data."),
+  }),
+  dtype: z.enum(["f32", "f16", "bf16"]).default("f16").describe("Width of the stored weights."),
+  ...trainingParameters,
+  data: TEXT_DATA.describe("What to train on."),
+});
+
+/** Parameters of {@linkcode pretrain}. */
+export type PretrainParameters = z.output<typeof parameters>;
+
+const DTYPES = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
+
+/** See the module documentation. */
+export const pretrain: Stage<PretrainParameters> = {
+  name: "pretrain",
+  version: 1,
+  summary: "Train a model and its tokenizer from scratch",
+  parameters,
+  accepts: [],
+  produces: "model",
+  dependsOn: () => ({ seed: true, device: true }),
+  sources: (parameters) => [
+    ...trainingSources(parameters),
+    ...(parameters.tokenizer.data === undefined
+      ? []
+      : dataSources(parameters.tokenizer.data, "tokenizer.data")),
+  ],
+  async run(context) {
+    const { parameters, seed, folder } = context;
+    const prepared = await prepareFolder(context);
+    const source = new RandomModel(prepared.config, seed);
+    return await runTraining(
+      context,
+      { source, adapter: null, tokenizerFolder: prepared.folder },
+      (model) => writeTrainedWeights(folder, model, prepared.folder, DTYPES[parameters.dtype]),
+    );
+  },
+};
+
+/** Writes `config.json` and the tokenizer next to the checkpoint: everything but weights. */
+async function prepareFolder(context: StageContext<PretrainParameters>) {
+  const { tokenizer: { vocab_size, data }, data: trainingData, config } = context.parameters;
+  const folder = join(context.checkpoint, "prepared");
+  await Deno.mkdir(folder, { recursive: true });
+  context.report({ activity: "training the tokenizer" });
+  const texts = await readDocuments(
+    data ?? trainingData,
+    (reference) => context.resolve({ reference, path: "tokenizer.data" }),
+  );
+  const files = trainByteLevelBpe(texts, { vocabSize: vocab_size });
+  const json = {
+    architectures: ["LlamaForCausalLM"],
+    model_type: "llama",
+    hidden_act: "silu",
+    bos_token_id: 0,
+    eos_token_id: 1,
+    ...config,
+    vocab_size,
+  };
+  const parsed = parseConfig(json, "pretrain.config");
+  await writeJson(join(folder, "tokenizer.json"), files.tokenizer);
+  await writeJson(join(folder, "tokenizer_config.json"), files.config);
+  await writeJson(join(folder, "config.json"), json);
+  return { folder, config: parsed };
+}
+
+function writeJson(file: string, value: unknown): Promise<void> {
+  return Deno.writeTextFile(file, JSON.stringify(value, null, 1) + "\n");
+}

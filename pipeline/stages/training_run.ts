@@ -1,0 +1,150 @@
+/**
+ * What `train` and `pretrain` share: data, a model set up for training, the loop, and what it leaves.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { Device } from "../../kernels/device.ts";
+import type { HostAdapter } from "../adapters/adapter.ts";
+import { adapterParameterShapes, placeAdapter } from "../adapters/placement.ts";
+import { dataSources } from "../data/data_sources.ts";
+import { loadDataset, TRAINING_DATA, type TrainingData } from "../data/load_dataset.ts";
+import { Tokenizer } from "../data/tokenizer.ts";
+import type { Source, StageContext, StageOutcome } from "../graph/stage.ts";
+import { BatchModel } from "../models/batch_model.ts";
+import {
+  freeLanguageModel,
+  type LanguageModel,
+  loadLanguageModel,
+  type ModelSource,
+} from "../models/language_model.ts";
+import { ParameterSpace } from "../models/parameters.ts";
+import { LOSSES_FILE, train, type TrainingResult } from "../training/loop.ts";
+import { type TrainingOptions, trainingShape } from "../training/options.ts";
+import { fullParameterShapes } from "./full_training.ts";
+import { writeProbe } from "./probe.ts";
+
+/** Keys of a stage that trains. */
+export const trainingParameters = {
+  data: TRAINING_DATA.describe("What to train on."),
+  evaluation: TRAINING_DATA.optional().describe("Scored every `evaluate_every` steps."),
+  ...trainingShape,
+};
+
+/** Their values. */
+export interface TrainingParameters extends TrainingOptions {
+  readonly data: TrainingData;
+  readonly evaluation?: TrainingData | undefined;
+}
+
+/** What is trained. */
+export interface TrainingSubject {
+  readonly source: ModelSource;
+  /** Null to train all weights. */
+  readonly adapter: HostAdapter | null;
+  /** Folder with `tokenizer.json`. */
+  readonly tokenizerFolder: string;
+}
+
+/** Files outside the store that training reads. */
+export function trainingSources({ data, evaluation }: TrainingParameters): readonly Source[] {
+  return [
+    ...dataSources(data, "data"),
+    ...(evaluation === undefined ? [] : dataSources(evaluation, "evaluation")),
+  ];
+}
+
+/** Trains; `save` writes what the model then holds into the stage's folder. */
+export async function runTraining(
+  context: StageContext<TrainingParameters>,
+  subject: TrainingSubject,
+  save: (model: LanguageModel) => Promise<void>,
+): Promise<StageOutcome> {
+  const { parameters: options, seed } = context;
+  const tokenizer = Tokenizer.open(subject.tokenizerFolder);
+  const load = (data: TrainingData, path: string) =>
+    loadDataset(
+      data,
+      tokenizer,
+      { length: options.length },
+      (reference) => context.resolve({ reference, path }),
+    );
+  context.report({ activity: "reading data" });
+  const dataset = await load(options.data, "data");
+  const evaluation = options.evaluation === undefined
+    ? null
+    : await load(options.evaluation, "evaluation");
+  const { model, batch } = await setUp(await context.device(), subject, options);
+  try {
+    const result = await train({
+      trainable: batch,
+      dataset,
+      evaluation,
+      options,
+      seed,
+      checkpointFolder: context.checkpoint,
+      signal: context.signal,
+      report: context.report,
+      log: context.log,
+    });
+    await save(model);
+    await Deno.copyFile(join(context.checkpoint, LOSSES_FILE), join(context.folder, LOSSES_FILE));
+    await writeProbe(context.folder, evaluation ?? dataset);
+    return outcomeOf(result, model, options);
+  } finally {
+    batch.release();
+    freeLanguageModel(model);
+  }
+}
+
+async function setUp(
+  device: Device,
+  { source, adapter }: TrainingSubject,
+  options: TrainingOptions,
+): Promise<{ model: LanguageModel; batch: BatchModel }> {
+  const dropoutKey = adapter !== null && options.dropout > 0
+    ? device.tensor("u32", [2], "dropout key")
+    : null;
+  const space = new ParameterSpace(
+    device,
+    adapter === null ? fullParameterShapes(source.config) : adapterParameterShapes(adapter),
+  );
+  const dropout = dropoutKey === null ? null : { rate: options.dropout, key: dropoutKey };
+  const model = await loadLanguageModel(
+    device,
+    source,
+    space,
+    adapter === null ? undefined : placeAdapter(device, adapter, dropout),
+  );
+  const batch = new BatchModel(model, {
+    batchSize: options.batch_size,
+    length: options.length,
+    checkpointing: options.checkpointing,
+    dropoutKey,
+  });
+  return { model, batch };
+}
+
+function outcomeOf(
+  { records, tokens, resumedFrom, seconds }: TrainingResult,
+  model: LanguageModel,
+  { steps, batch_size, accumulate, length }: TrainingOptions,
+): StageOutcome {
+  const last = records.at(-1);
+  const trainedHere = (steps - resumedFrom) * batch_size * accumulate * length;
+  return {
+    metrics: {
+      ...(last === undefined ? {} : { loss: { value: last.loss, protocol: "last step" } }),
+      ...(last?.evaluation_loss === undefined
+        ? {}
+        : { evaluation_loss: { value: last.evaluation_loss } }),
+    },
+    facts: {
+      trained_parameters: model.parameters.count,
+      target_tokens: tokens,
+      resumed_from_step: resumedFrom,
+      tokens_per_second: seconds > 0 ? Math.round(trainedHere / seconds) : 0,
+    },
+  };
+}

@@ -1,0 +1,127 @@
+/**
+ * One matrix product for all operations: `output (+)= scale * left right (+ bias)`, where `left` and
+ * `right` may be transposed in place and `right` may be a packed weight. Chooses the kernel for the
+ * device class, and splits long reductions with small outputs (gradients of weights: thousands of
+ * tokens, a few tiles) over workgroups, with a second pass that adds the parts in a fixed order.
+ *
+ * @module
+ */
+
+import type { Tensor } from "../device.ts";
+import type { PackedWeight } from "./decode.ts";
+import { laneProduct, laneTile } from "./lane_product.ts";
+import type { Dispatch, KernelContext } from "./program.ts";
+import { sharedProduct, sharedTile } from "./shared_product.ts";
+import { entryPoint } from "./unroll.ts";
+import { dispatchOf, f32, u32 } from "./wgsl.ts";
+
+/** A dense factor; `transposed` means that it is stored with its two dimensions exchanged. */
+export interface DenseFactor {
+  readonly tensor: Tensor;
+  readonly transposed: boolean;
+}
+
+/** A packed weight `[rows, columns]`; transposed for `x W^T`, plain for `dy W`. */
+export interface PackedFactor {
+  readonly weight: PackedWeight;
+  readonly transposed: boolean;
+}
+
+/** `output [M, N] (+)= scale * left [M, K] right [K, N] (+ bias [N])`. */
+export interface Product {
+  readonly label: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly left: DenseFactor;
+  readonly right: DenseFactor | PackedFactor;
+  readonly output: Tensor;
+  readonly bias: Tensor | null;
+  readonly scale: number;
+  readonly accumulate: boolean;
+}
+
+/** A product cut for the kernels: slice `s` of the reduction is `[s * sliceDepth, (s + 1) * sliceDepth)`. */
+export interface SlicedProduct extends Product {
+  readonly slices: number;
+  readonly sliceDepth: number;
+}
+
+/** Output tile of one workgroup, and the granularity of slices. */
+export interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+  /** Workgroups that keep the device busy; a product with fewer tiles is cut into slices. */
+  readonly wantedWorkgroups: number;
+}
+
+/** Reductions are not cut finer than this: the second pass would cost more than it wins. */
+const MINIMUM_SLICE = 64;
+
+/** The dispatches of a product. */
+export function product(context: KernelContext, args: Product): Dispatch[] {
+  const lanes = laneTile(context.profile, args);
+  const tile = lanes ?? sharedTile(context.profile, args);
+  const run = (sliced: SlicedProduct) =>
+    lanes ? laneProduct(context, sliced, lanes) : sharedProduct(context, sliced);
+  const tiles = Math.ceil(args.M / tile.rows) * Math.ceil(args.N / tile.columns);
+  const slices = "weight" in args.right || args.bias
+    ? 1
+    : Math.min(Math.ceil(tile.wantedWorkgroups / tiles), Math.floor(args.K / MINIMUM_SLICE));
+  if (slices <= 1) return [run({ ...args, slices: 1, sliceDepth: args.K })];
+  const sliceDepth = Math.ceil(args.K / slices / tile.depth) * tile.depth;
+  const parts = Math.ceil(args.K / sliceDepth);
+  const partial = context.scratch("f32", [parts, args.M, args.N]);
+  return [
+    run({
+      ...args,
+      output: partial,
+      scale: 1,
+      accumulate: false,
+      slices: parts,
+      sliceDepth,
+    }),
+    addSlices(context, args, partial, parts),
+  ];
+}
+
+/** `output (+)= scale * sum over slices`, in order of the slices. */
+function addSlices(
+  context: KernelContext,
+  { label, output, scale, accumulate, M, N }: Product,
+  partial: Tensor,
+  slices: number,
+): Dispatch {
+  const size = M * N;
+  const workgroupSize = context.profile.class === "software" ? 8 : 64;
+  const groups = Math.ceil(size / workgroupSize);
+  const width = Math.min(groups, context.profile.maxWorkgroupsPerDimension);
+  return dispatchOf(context.profile, {
+    label: `${label} sum of slices`,
+    storage: [
+      { name: "partial", tensor: partial, access: "read", element: "f32" },
+      { name: "output", tensor: output, access: "read_write", element: "f32" },
+    ],
+    uniforms: {
+      size: u32(size),
+      slices: u32(slices),
+      width: u32(width * workgroupSize),
+      scale: f32(scale),
+      accumulate: u32(accumulate ? 1 : 0),
+    },
+    body: entryPoint(
+      workgroupSize,
+      `  let index = group.y * parameters.width + group.x * ${workgroupSize}u + lane;
+  if (index >= parameters.size) { return; }
+  var sum = 0.0;
+  for (var slice = 0u; slice < parameters.slices; slice++) {
+    sum += partial[slice * parameters.size + index];
+  }
+  var previous = 0.0;
+  if (parameters.accumulate != 0u) { previous = output[index]; }
+  output[index] = fma(parameters.scale, sum, previous);`,
+    ),
+    workgroups: [width, Math.ceil(groups / width), 1],
+  });
+}

@@ -1,0 +1,100 @@
+/**
+ * Linear layers on dense and packed weights. Packed weights are decoded in registers or workgroup
+ * memory; no decoded copy of one ever exists in device memory, except by `dequantize`.
+ *
+ * @module
+ */
+
+import type { Operations, Weight } from "../device.ts";
+import { checkDequantize, checkLinear, checkLinearTransposed } from "../shapes.ts";
+import { decoderOf } from "./decode.ts";
+import { copy } from "./elementwise.ts";
+import { type Product, product } from "./product.ts";
+import type { Dispatch, KernelContext } from "./program.ts";
+import { entryPoint } from "./unroll.ts";
+import { dispatchOf, u32 } from "./wgsl.ts";
+
+/** {@linkcode Operations.linear}. */
+export function linear(
+  context: KernelContext,
+  args: Parameters<Operations["linear"]>[0],
+): Dispatch[] {
+  const { input, weight, bias = null, output, accumulate = false } = args;
+  return product(context, {
+    label: "linear",
+    ...checkLinear(args),
+    left: { tensor: input, transposed: false },
+    right: factor(weight, true),
+    output,
+    bias,
+    scale: 1,
+    accumulate,
+  });
+}
+
+/** {@linkcode Operations.linearTransposed}. */
+export function linearTransposed(
+  context: KernelContext,
+  args: Parameters<Operations["linearTransposed"]>[0],
+): Dispatch[] {
+  const { gradOutput, weight, gradInput, accumulate = false } = args;
+  // The layer's outputs are the reduction here, its inputs the columns.
+  const { M, N, K } = checkLinearTransposed(args);
+  return product(context, {
+    label: "linearTransposed",
+    M,
+    N: K,
+    K: N,
+    left: { tensor: gradOutput, transposed: false },
+    right: factor(weight, false),
+    output: gradInput,
+    bias: null,
+    scale: 1,
+    accumulate,
+  });
+}
+
+/** {@linkcode Operations.dequantize}. */
+export function dequantize(
+  context: KernelContext,
+  args: Parameters<Operations["dequantize"]>[0],
+): Dispatch[] {
+  const { weight, output } = args;
+  const { rows, columns } = checkDequantize(args);
+  if (weight.format === "dense") return copy(context, { input: weight.values, output });
+  const decoder = decoderOf(weight);
+  const workgroupSize = context.profile.class === "software" ? 8 : 64;
+  const octets = rows * Math.ceil(columns / 8);
+  const groups = Math.ceil(octets / workgroupSize);
+  const width = Math.min(groups, context.profile.maxWorkgroupsPerDimension);
+  return [dispatchOf(context.profile, {
+    label: `dequantize ${decoder.name}`,
+    storage: [
+      ...decoder.storage,
+      { name: "output", tensor: output, access: "read_write", element: "vec4<f32>" },
+    ],
+    uniforms: {
+      rows: u32(rows),
+      columns: u32(columns),
+      width: u32(width * workgroupSize),
+      ...decoder.uniforms,
+    },
+    body: decoder.declarations + entryPoint(
+      workgroupSize,
+      `  let index = group.y * parameters.width + group.x * ${workgroupSize}u + lane;
+  let octets = (parameters.columns + 7u) / 8u;
+  let row = index / octets;
+  let octet = index % octets;
+  if (row >= parameters.rows) { return; }
+  let weights = weightsAt(row, octet);
+  let first = (row * parameters.columns + octet * 8u) / 4u;
+  output[first] = weights.low;
+  if (octet * 8u + 4u < parameters.columns) { output[first + 1u] = weights.high; }`,
+    ),
+    workgroups: [width, Math.ceil(groups / width), 1],
+  })];
+}
+
+function factor(weight: Weight, transposed: boolean): Product["right"] {
+  return weight.format === "dense" ? { tensor: weight.values, transposed } : { weight, transposed };
+}

@@ -19,8 +19,11 @@ import { codeWords, unpackCodes } from "../../kernels/packing.ts";
 
 /** A matrix `[rows, columns]` of plain f32 values. */
 export interface HostDenseWeight {
+  /** Tells the formats apart. */
   readonly format: "dense";
+  /** Output features. */
   readonly rows: number;
+  /** Input features. */
   readonly columns: number;
   /** `[rows, columns]`, row-major. */
   readonly values: Float32Array;
@@ -31,11 +34,17 @@ export interface HostDenseWeight {
  * `w = scale * (code - zero)`.
  */
 export interface HostIntegerWeight {
+  /** Tells the formats apart. */
   readonly format: "integer";
+  /** Output features. */
   readonly rows: number;
+  /** Input features. */
   readonly columns: number;
+  /** Width of a code. */
   readonly bits: IntegerBits;
+  /** Outputs of a block; divides `rows`. */
   readonly blockRows: number;
+  /** Inputs of a block, the group size; divides `columns`. */
   readonly blockColumns: number;
   /** `[rows, codeWords(bits, columns)]`, packed as `kernels/packing.ts` defines. */
   readonly codes: Uint32Array;
@@ -64,11 +73,15 @@ export type HostNf4Absmax =
 
 /** 4-bit NormalFloat codes in blocks of 64 consecutive inputs: `w = NF4[code] * absmax(block)`. */
 export interface HostNf4Weight {
+  /** Tells the formats apart. */
   readonly format: "nf4";
+  /** Output features. */
   readonly rows: number;
+  /** Input features, a multiple of 64. */
   readonly columns: number;
   /** `[rows, codeWords(4, columns)]`, packed like 4-bit integers. */
   readonly codes: Uint32Array;
+  /** Largest magnitude of each block of 64. */
   readonly absmax: HostNf4Absmax;
 }
 

@@ -33,6 +33,7 @@ const SMALLEST_NORMAL = 2 ** -126;
 
 /** Integer grid of a block: `value = scale * (code - zero)`. */
 export interface Grid {
+  /** Step between neighbouring values; positive, exact in f32. */
   readonly scale: number;
   /** Integer-valued, in [0, 2^bits - 1]. */
   readonly zero: number;

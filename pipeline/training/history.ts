@@ -12,6 +12,7 @@ export interface StepRecord {
   readonly step: number;
   /** Mean over the targets of the step's rows, before the update. */
   readonly loss: number;
+  /** Learning rate of the update. */
   readonly lr: number;
   /** Global gradient norm before clipping. */
   readonly grad_norm: number;

@@ -32,16 +32,21 @@ export const LOSSES_FILE = "losses.jsonl";
 export interface TrainingRun {
   /** Set up for `options.batch_size` rows of `options.length` tokens, holding the initial values. */
   readonly trainable: Trainable;
+  /** Rows to learn from. */
   readonly dataset: Dataset;
   /** Scored every `options.evaluate_every` steps. */
   readonly evaluation?: Dataset | null;
+  /** Settings of the run. */
   readonly options: TrainingOptions;
+  /** Keys the order of rows and dropout. */
   readonly seed: number;
   /** Existing folder; what an interrupted run left there is continued. */
   readonly checkpointFolder: string;
   /** Once aborted, the run saves a checkpoint after the current step and throws `signal.reason`. */
   readonly signal: AbortSignal;
+  /** Called after every readback of losses. */
   report(progress: Progress): void;
+  /** Called with a line per step. */
   log(line: string): void;
 }
 

@@ -196,7 +196,7 @@ Deno.test("killed with SIGKILL twice and continued, it ends with the same bits",
   const script = new URL("./testing/train_bigram.ts", import.meta.url).href;
   // 6 rows a step, a checkpoint every 7 steps: row 100 is read in step 17, or 14 + 17.
   for (const _kill of [1, 2]) {
-    const child = new Deno.Command(Deno.execPath(), {
+    const child = new Deno.Command("deno", {
       args: [
         "run",
         "--allow-read",

@@ -25,6 +25,7 @@ export class LossRing {
   readonly #sum: Recording;
   readonly #queued: QueuedStep[] = [];
 
+  /** Allocates the ring and records the sum over `trainable`'s weighted losses. */
   constructor(trainable: Trainable, passes: number, capacity: number) {
     const { device, losses, weights } = trainable;
     const loss = device.tensor("f32", [1], "loss");

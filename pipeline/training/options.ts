@@ -8,10 +8,13 @@ import { z } from "zod";
 
 /** Settings of AdamW (Loshchilov & Hutter 2019). */
 export interface OptimizerOptions {
+  /** The only optimizer. */
   readonly name: "adamw";
   /** Peak learning rate. */
   readonly lr: number;
+  /** Decay of the first and the second moment. */
   readonly betas: readonly [number, number];
+  /** Added to the root of the second moment. */
   readonly epsilon: number;
   /** Decoupled: multiplied by the learning rate. Norms and biases never decay. */
   readonly weight_decay: number;
@@ -19,6 +22,7 @@ export interface OptimizerOptions {
 
 /** How the learning rate changes; see `schedule.ts`. */
 export interface ScheduleOptions {
+  /** Shape after warm-up. */
   readonly name: "constant" | "linear" | "cosine";
   /** Steps over which the rate rises from 0. */
   readonly warmup_steps: number;
@@ -38,12 +42,15 @@ export interface TrainingOptions {
   readonly length: number;
   /** Passes whose gradients one optimizer step sums: it sees `batch_size * accumulate` rows. */
   readonly accumulate: number;
+  /** How parameters are updated. */
   readonly optimizer: OptimizerOptions;
+  /** How the learning rate changes. */
   readonly schedule: ScheduleOptions;
   /** Largest global gradient norm; null: no clipping. */
   readonly clip: number | null;
   /** Probability that an element of an adapter's pooled input is dropped. */
   readonly dropout: number;
+  /** Whether rows are drawn in an order given by the seed. */
   readonly shuffle: boolean;
   /** Whether activations are recomputed in the backward pass instead of kept. */
   readonly checkpointing: boolean;

@@ -133,6 +133,8 @@ export function ropeCases(): Case[] {
     [2, 7, 3, 8, 8, "interleaved", true],
     [3, 31, 2, 10, 4, "interleaved", false],
     [1, 65, 2, 64, 64, "half", true],
+    // More tokens than one grid dimension has workgroups.
+    [9377, 7, 1, 2, 2, "half", false],
   ];
   return shapes.map(([batch, length, heads, headDim, rotaryDim, layout, inverse]) => {
     const T = batch * length;

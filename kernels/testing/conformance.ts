@@ -8,6 +8,7 @@
 
 import type { Device } from "../device.ts";
 import { attentionBackwardCases, attentionCases, ropeCases } from "./attention_cases.ts";
+import { BEHAVIORS } from "./behavior.ts";
 import { type Case, checkCase } from "./case.ts";
 import {
   elementwiseCases,
@@ -95,9 +96,21 @@ export function testDevice(
     });
   }
 
+  for (const [behavior, check] of Object.entries(BEHAVIORS)) {
+    Deno.test({
+      name: `${name}: ${behavior}`,
+      ...options,
+      async fn() {
+        await check(await device());
+        await (await device()).settle();
+      },
+    });
+  }
+
   Deno.test.afterAll(async () => {
-    if (ratios.size > 0) {
-      const parts = [...ratios].map(([operation, ratio]) => `${operation} ${ratio.toFixed(2)}`);
+    const inexact = [...ratios].filter(([, ratio]) => ratio > 0);
+    if (inexact.length > 0) {
+      const parts = inexact.map(([operation, ratio]) => `${operation} ${ratio.toFixed(2)}`);
       console.log(`${name}: largest error relative to its bound: ${parts.join(", ")}`);
     }
     (await opened)?.close();

@@ -10,6 +10,8 @@ import type { Case } from "./case.ts";
 import { rmsNormGradientMagnitudes } from "./magnitudes.ts";
 
 const SIZES = [1, 65, 1031] as const;
+/** More rows than one grid dimension has workgroups, as the heads of all tokens together have. */
+const TALL = [65_536 + 77, 2] as const;
 const EPSILON = Math.fround(1e-5);
 
 /** `fill`, `copy` and `add` of f32 tensors, also with `output` being an operand. */
@@ -214,7 +216,10 @@ export function rmsNormBackwardCases(): Case[] {
 }
 
 function normShapes() {
-  const shapes: readonly [number, number][] = [[1, 1], [3, 7], [65, 33], [257, 64], [2, 1030]];
+  const shapes: readonly (readonly [number, number])[] = [[1, 1], [3, 7], [65, 33], [257, 64], [
+    2,
+    1030,
+  ], TALL];
   return shapes.map(([M, D]) => {
     const label = `M=${M} D=${D}`;
     const input = randomFloats(`${label} input`, M * D);

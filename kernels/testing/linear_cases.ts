@@ -155,9 +155,12 @@ export function matmulCases(orientation: "nn" | "nt" | "tn"): Case[] {
   });
 }
 
-/** `columnSum`, also over more rows than one workgroup holds. */
+/** `columnSum`, also over more rows than a workgroup and more columns than a grid dimension holds. */
 export function columnSumCases(): Case[] {
-  const shapes: readonly [number, number][] = [[1, 1], [3, 65], [65, 7], [1030, 33]];
+  const shapes: readonly [number, number][] = [[1, 1], [3, 65], [65, 7], [1030, 33], [
+    2,
+    65_536 + 77,
+  ]];
   return shapes.map(([M, N]) => {
     const label = `columnSum M=${M} N=${N}`;
     return {
@@ -200,7 +203,10 @@ function linearShapes(format: WeightFormat): LinearShape[] {
         [65, 64, 40, 8, 32],
       ];
       // Kernels are compiled per shape, which takes most of the time: one width gets the rest.
-      if (bits === 4) shapes.push([33, 96, 33, 1, 32], [31, 128, 7, 7, 16]);
+      // The last is a head with more rows than one grid dimension has workgroups.
+      if (bits === 4) {
+        shapes.push([33, 96, 33, 1, 32], [31, 128, 7, 7, 16], [1, 32, 65_536 + 77, 1, 32]);
+      }
       return shapes.map(([M, K, N, blockRows, blockColumns]) => ({
         M,
         weight: randomInteger(`${format} ${K} ${N}`, N, K, bits, blockRows, blockColumns),

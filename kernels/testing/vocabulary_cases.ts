@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 /**
  * Conformance cases of embedding and cross-entropy.
  *
@@ -21,6 +22,7 @@ const EMBEDDINGS: readonly [T: number, V: number, D: number][] = [
   [7, 3, 33],
   [65, 31, 7],
   [33, 129, 64],
+  [7, 65_536 + 77, 3], // more rows than one grid dimension has workgroups
 ];
 
 /** `embedding`. */
@@ -96,6 +98,7 @@ export function crossEntropyCases(): Case[] {
     { T: 65, head: randomDense("head c", 257, 33), gradients: "none" },
     { T: 1100, head: randomDense("head d", 33, 8), gradients: "both" },
     { T: 3, head: randomDense("head e", 9001, 8), gradients: "both" },
+    { T: 2, head: randomDense("head i", 65_536 + 77, 4), gradients: "both" },
     { T: 7, head: randomDense("head b", 31, 3), gradients: "both", range: 200 },
     { T: 7, head: randomDense("head b", 31, 3), gradients: "both", weights: "zero" },
     { T: 33, head: randomInteger("head f", 130, 64, 4, 1, 32), gradients: "hidden" },
@@ -131,7 +134,7 @@ function crossEntropyCase({ T, head, gradients, range = 1, weights: kind }: Head
     shape: [V, D],
     initial,
     terms: D + V + T,
-    magnitude: magnitudes.gradHead.map((size, i) => size + Math.abs(initial[i] ?? 0)),
+    magnitude: magnitudes.gradHead.map((size, i) => size + Math.abs(initial[i]!)),
   };
   const gradHidden: Output = {
     shape: [T, D],
@@ -170,10 +173,11 @@ export function inverseIndex(
   vocabulary: number,
 ): { order: Uint32Array; offsets: Uint32Array } {
   const order = Uint32Array.from(tokens.keys())
-    .sort((left, right) => (tokens[left] ?? 0) - (tokens[right] ?? 0) || left - right);
+    .sort((left, right) => tokens[left]! - tokens[right]! || left - right);
   const offsets = new Uint32Array(vocabulary + 1);
-  for (let v = 0; v <= vocabulary; v++) {
-    offsets[v] = tokens.reduce((count, token) => count + (token < v ? 1 : 0), 0);
+  for (let v = 0, position = 0; v < vocabulary; v++) {
+    while (position < order.length && tokens[order[position]!] === v) position++;
+    offsets[v + 1] = position;
   }
   return { order, offsets };
 }

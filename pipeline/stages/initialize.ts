@@ -10,7 +10,7 @@ import { type HostModule, writeAdapter } from "../adapters/adapter.ts";
 import { forms } from "../adapters/forms.ts";
 import { adapterParameters, type AdapterShape, planAdapter } from "../adapters/plan.ts";
 import { UserError } from "../errors.ts";
-import { readPeftAdapter } from "../formats/peft.ts";
+import { loraScale, readPeftAdapter } from "../formats/peft.ts";
 import type { Stage } from "../graph/stage.ts";
 import { initializers } from "../initializers/registry.ts";
 import {
@@ -111,7 +111,7 @@ export const initialize: Stage<InitializeParameters> = {
     const linears = modelLinears(model.config);
     const modules = typeof options.init === "string"
       ? createModules(options, linears, model, seed)
-      : await importPeft(
+      : importPeft(
         (await context.resolve({ reference: options.init.peft, path: "init.peft" }))[0] ?? "",
         linears,
       );
@@ -164,30 +164,28 @@ function createModules(
 }
 
 /** The modules of a PEFT LoRA adapter, with the scale its own configuration states. */
-async function importPeft(
-  folder: string,
-  linears: readonly LinearShape[],
-): Promise<Map<string, HostModule>> {
-  const peft = await readPeftAdapter(folder);
+function importPeft(folder: string, linears: readonly LinearShape[]): Map<string, HostModule> {
+  const { config, modules: factors } = readPeftAdapter(folder);
   const modules = new Map<string, HostModule>();
-  for (const [path, { a, b, rank, scale }] of peft.modules) {
+  for (const [path, { a, b, rank, inputs, outputs }] of factors) {
     const linear = linears.find((linear) => linear.path === path);
     if (linear === undefined) {
       throw new UserError(`${folder} adapts "${path}", which the base model does not have`);
+    }
+    if (inputs !== linear.columns || outputs !== linear.rows) {
+      throw new UserError(
+        `${folder}: the adapter of "${path}" is for a ${outputs} x ${inputs} weight, but the base ` +
+          `model's is ${linear.rows} x ${linear.columns}`,
+      );
     }
     const shape: AdapterShape = {
       pool: 1,
       repeat: 1,
       rank,
-      scale,
-      a: [rank, linear.columns],
-      b: [linear.rows, rank],
+      scale: loraScale(config, path, rank),
+      a: [rank, inputs],
+      b: [outputs, rank],
     };
-    if (a.length !== rank * linear.columns || b.length !== linear.rows * rank) {
-      throw new UserError(
-        `${folder}: the matrices of "${path}" do not fit its ${linear.rows} x ${linear.columns} weight`,
-      );
-    }
     modules.set(path, { shape, a, b });
   }
   return modules;

@@ -24,6 +24,8 @@ export async function openDevice(name: DeviceName): Promise<Device> {
   switch (name) {
     case "auto":
     case "webgpu": {
+      const { ensureAdapter } = await import("../environment/ensure_adapter.ts");
+      await ensureAdapter();
       const { openWebgpu } = await import("../../kernels/webgpu/adapter.ts");
       return await openWebgpu();
     }

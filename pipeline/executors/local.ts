@@ -7,6 +7,7 @@
 
 import { fileURLToPath } from "node:url";
 import type { Executor, ExecutorDescription, StageEvent, StageTask } from "./executor.ts";
+import { denoCommand } from "./deno_command.ts";
 import type { DeviceName } from "./devices.ts";
 import { encodeMessage, linesOf, readMessages, type WorkerMessage } from "./messages.ts";
 
@@ -118,7 +119,7 @@ class WorkerProcess {
 
   constructor(options: LocalOptions, listener: WorkerListener) {
     this.#listener = listener;
-    this.#process = new Deno.Command(Deno.execPath(), {
+    this.#process = new Deno.Command(denoCommand(), {
       args: [
         "run",
         "--no-prompt",
@@ -145,6 +146,8 @@ class WorkerProcess {
     if (force) {
       this.#killed = true;
       this.#process.kill("SIGKILL");
+      // Where the process is a wrapper (npx), the end of input ends what it has started.
+      this.#input.close().catch(() => {});
     } else this.#send({ kind: "cancel" });
   }
 

@@ -11,6 +11,7 @@ import { type Manifest, type PeakMemory, storeMetric } from "../graph/manifest.t
 import { digestSource } from "../graph/source_digest.ts";
 import type { Progress, Stage, StageOutcome } from "../graph/stage.ts";
 import type { Store, Workspace } from "../graph/store.ts";
+import { isDiskFull } from "../graph/store_files.ts";
 import { type DeviceScope, lendDevice } from "./device_scope.ts";
 import type { StageTask } from "./executor.ts";
 
@@ -148,12 +149,6 @@ function sampleMemory(): { stop(): number } {
       return Math.max(peak, Deno.memoryUsage().rss);
     },
   };
-}
-
-function isDiskFull(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = (error as Error & { code?: string }).code;
-  return code === "ENOSPC" || code === "EDQUOT" || isDiskFull(error.cause);
 }
 
 function diskFullError(task: StageTask, store: Store, cause: unknown): UserError {

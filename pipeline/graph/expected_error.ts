@@ -12,7 +12,7 @@ import { ConfigurationError } from "./experiment.ts";
  * Whether an error's message is all that a person needs: mistakes in files, data or the command line,
  * and devices that are missing or too small. Everything else is shown with its stack trace.
  */
-export function isExpected(error: unknown): error is Error {
+export function isExpected(error: unknown): boolean {
   return error instanceof UserError || error instanceof ConfigurationError ||
     error instanceof DeviceError;
 }

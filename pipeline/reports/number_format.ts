@@ -9,14 +9,14 @@ import type { TableEntry } from "./table.ts";
 /** From here on numbers are written with an exponent: they say "diverged", not a value. */
 const EXPONENT_FROM = 1e5;
 
-/** Decimals for numbers that are compared with each other: four digits for the smallest, at most. */
-export function decimalsFor(values: readonly number[]): number {
-  const sizes = values.map(Math.abs).filter((size) => size > 0 && size < EXPONENT_FROM);
+/** Decimals for numbers that are compared with each other: four digits for the smallest; counts none. */
+export function decimalsFor(entries: readonly TableEntry[]): number {
+  if (entries.every(({ mean, deviation }) => Number.isInteger(mean) && !deviation)) return 0;
+  const sizes = entries
+    .map(({ mean }) => Math.abs(mean))
+    .filter((size) => size > 0 && size < EXPONENT_FROM);
   const smallest = Math.min(...sizes);
-  if (smallest >= 100) return sizes.every(Number.isInteger) ? 0 : 1;
-  if (smallest >= 10) return sizes.every(Number.isInteger) ? 0 : 2;
-  if (smallest >= 1) return sizes.every(Number.isInteger) ? 0 : 3;
-  return 4;
+  return smallest >= 100 ? 1 : smallest >= 10 ? 2 : smallest >= 1 ? 3 : 4;
 }
 
 /** "12.345", or "12.345 ± 0.210" where there is a deviation; `plusMinus` stands between. */

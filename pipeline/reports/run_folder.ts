@@ -18,35 +18,31 @@ import { formatTable } from "./table_formats.ts";
 export class RunFolder {
   /** Absolute path. */
   readonly path: string;
-  readonly #logs = new Map<string, string>();
+  readonly #logs: ReadonlyMap<string, string>;
 
-  private constructor(path: string) {
+  private constructor(path: string, plan: Plan) {
     this.path = path;
+    this.#logs = new Map(
+      plan.stages.map(({ key, id }) => [key, join(path, "logs", logName(id, key))]),
+    );
   }
 
   /** Makes the folder and writes what is known before anything runs: the experiment and the plan. */
   static async create(path: string, plan: Plan): Promise<RunFolder> {
     await Deno.mkdir(join(path, "logs"), { recursive: true });
-    const folder = new RunFolder(path);
-    for (const { key, id } of plan.stages) {
-      folder.#logs.set(key, join(path, "logs", `${id}-${key.slice(0, 8)}.log`));
-    }
+    const folder = new RunFolder(path, plan);
     await replaceTextFile(join(path, "experiment.yaml"), stringify(plan.experiment.document));
     const plans = { name: plan.experiment.name, stages: planRecords(plan) };
     await replaceTextFile(join(path, "plan.json"), JSON.stringify(plans, null, 2) + "\n");
     return folder;
   }
 
-  /** Log file of a stage. */
-  logPath(key: string): string {
-    return this.#logs.get(key) ?? join(this.path, "logs", `${key.slice(0, 8)}.log`);
-  }
-
   /** Appends what an event says to the log of its stage. */
-  async log(event: StageEvent): Promise<void> {
+  log(event: StageEvent): void {
     const text = logText(event);
-    if (text === null) return;
-    await Deno.writeTextFile(this.logPath(event.key), `${text}\n`, { append: true });
+    const path = this.#logs.get(event.key);
+    if (text === null || path === undefined) return;
+    Deno.writeTextFileSync(path, `${text}\n`, { append: true });
   }
 
   /** Writes `results.json` and, if the experiment has a table, its formats. */
@@ -58,6 +54,11 @@ export class RunFolder {
       await replaceTextFile(join(this.path, `table.${format}`), formatTable(table, format));
     }
   }
+}
+
+/** Name of a stage's log: "tuned-1a2b3c4d.log". */
+export function logName(id: string, key: string): string {
+  return `${id}-${key.slice(0, 8)}.log`;
 }
 
 function logText(event: StageEvent): string | null {

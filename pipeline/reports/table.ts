@@ -6,7 +6,7 @@
 
 import { UserError } from "../errors.ts";
 import type { TableSpecification } from "../graph/experiment.ts";
-import type { CellResult } from "../graph/results.ts";
+import type { CellResult, Results } from "../graph/results.ts";
 
 /** What a table needs of a cell; a planned cell has no metrics yet. */
 export type TableCellSource = Pick<
@@ -121,8 +121,16 @@ export function makeTable(
   };
 }
 
+/** Arranges results, by default with the axes in rows and every metric in a column. */
+export function tableOfResults(
+  { cells, axes }: Results,
+  specification: TableSpecification | null,
+): Table {
+  return makeTable(specification ?? defaultTable(cells, axes), cells, axes);
+}
+
 /** A specification for experiments without a `table:`: axes in rows, every metric a column. */
-export function defaultTable(
+function defaultTable(
   cells: readonly TableCellSource[],
   axes: readonly string[],
 ): TableSpecification {

@@ -32,6 +32,23 @@ export function formatTable(table: Table, format: TableFormat): string {
   }
 }
 
+/** The first line in which a text differs from a file, in words; null if they are equal. */
+export async function differenceFrom(text: string, file: string): Promise<string | null> {
+  let expected: string;
+  try {
+    expected = await Deno.readTextFile(file);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return `There is no ${file} to compare with`;
+  }
+  if (text === expected) return null;
+  const [found, wanted] = [text.split("\n"), expected.split("\n")];
+  const line = found.findIndex((content, index) => content !== wanted[index]);
+  const at = line === -1 ? found.length : line;
+  const show = (lines: readonly string[]) => lines[at] ?? "(end)";
+  return `${file}:${at + 1}: differs from the results\n- ${show(wanted)}\n+ ${show(found)}`;
+}
+
 /** Columns aligned by spaces, numbers to the right, the best number of each column in bold. */
 export function toTerminal(table: Table, color: boolean): string {
   const texts = textsOf(table);
@@ -138,7 +155,7 @@ function textsOf(table: Table, plusMinus?: string): string[][] {
     const entries = table.rows.flatMap((row) =>
       row.entries.filter((_, column) => table.columns[column]?.metric === metric)
     );
-    decimals.set(metric, decimalsFor(entries.flatMap((entry) => entry?.mean ?? [])));
+    decimals.set(metric, decimalsFor(entries.filter((entry) => entry !== null)));
   }
   return table.rows.map(({ labels, entries }) => [
     ...labels,

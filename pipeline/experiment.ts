@@ -1,0 +1,237 @@
+/**
+ * Runs experiments: from a file to results. What the commands do, for scripts.
+ *
+ * @module
+ */
+
+import { isAbsolute, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { DeviceInfo } from "../kernels/device.ts";
+import { UserError } from "./errors.ts";
+import { type DeviceName, openDevice } from "./executors/devices.ts";
+import type { StageEvent } from "./executors/executor.ts";
+import { LocalExecutor } from "./executors/local.ts";
+import { codeVersion } from "./graph/code_version.ts";
+import { ConfigurationError, type Experiment } from "./graph/experiment.ts";
+import { loadExperiment } from "./graph/load.ts";
+import { makePlan, type Plan } from "./graph/plan.ts";
+import { collectResults, type Results } from "./graph/results.ts";
+import { runPlan } from "./graph/schedule.ts";
+import type { Stage } from "./graph/stage.ts";
+import { Store } from "./graph/store.ts";
+import { didYouMean } from "./graph/suggestions.ts";
+import { RunFolder } from "./reports/run_folder.ts";
+import { makeTable } from "./reports/table.ts";
+
+/** Shipped experiments: searched for files that the current folder does not have. */
+const EXPERIMENTS = fileURLToPath(new URL("../experiments/", import.meta.url));
+
+const DEFAULT_STAGES = new URL("./stages/registry.ts", import.meta.url).href;
+
+/** What decides a plan besides the file. */
+export interface PlanOptions {
+  /** Changes of the file, each `path=value`, as with `--set`. */
+  readonly set?: readonly string[];
+  /** @default "auto" */
+  readonly device?: DeviceName;
+  /**
+   * Folder of results; the store is in it.
+   *
+   * @default "runs"
+   */
+  readonly out?: string;
+  /**
+   * URL of a module that exports `stages`. Worker processes import it too.
+   *
+   * @default the stages of Equipoise
+   */
+  readonly stages?: string;
+}
+
+/** How to run an experiment. */
+export interface RunOptions extends PlanOptions {
+  /**
+   * Stages that run at the same time, each in a process of its own.
+   *
+   * @default 1
+   */
+  readonly jobs?: number;
+  /** Stop at the first failure. Otherwise everything runs that does not depend on it. */
+  readonly failFast?: boolean;
+  /** Aborted: running stages save a checkpoint and end; the same call resumes them. */
+  readonly interrupt?: AbortSignal;
+  /** Aborted: running stages are killed. */
+  readonly kill?: AbortSignal;
+  /** The command line, for the provenance. */
+  readonly command?: string;
+  /** Called before anything runs. */
+  readonly onPlan?: (plan: Plan, folder: string) => void;
+  /** Called whenever something happens to a stage. */
+  readonly onEvent?: (event: StageEvent) => void;
+}
+
+/**
+ * Runs an experiment and returns what `results.json` holds. What is in the store already is not run
+ * again; a stage that fails takes only those with it that depend on it, and its cells say so.
+ *
+ * ```ts no-eval
+ * import { runExperiment } from "./experiment.ts";
+ *
+ * const { cells } = await runExperiment("quickstart.yaml");
+ * for (const { values, metrics } of cells) console.log(values, metrics);
+ * ```
+ *
+ * @param experiment Path of a YAML file, in the current folder or in `experiments/`; or an experiment
+ * that `experimentFromObject` made, to which `set` does not apply.
+ * @throws {ConfigurationError} If the file is wrong, with all its mistakes; nothing has run then.
+ * @throws {UserError | DeviceError} If there is no device, or the store cannot be used.
+ */
+export async function runExperiment(
+  experiment: string | Experiment,
+  options: RunOptions = {},
+): Promise<Results> {
+  const started = new Date().toISOString();
+  const stages = options.stages ?? DEFAULT_STAGES;
+  const out = resolve(options.out ?? "runs");
+  using store = await Store.open(storeFolder(out));
+  await store.sweep();
+  const { plan, device } = await plannedIn(store, experiment, options);
+  const folder = await RunFolder.create(join(out, plan.experiment.name), plan);
+  options.onPlan?.(plan, folder.path);
+  const equipoise = await codeVersion();
+  const executor = new LocalExecutor({
+    jobs: options.jobs ?? 1,
+    store: store.folder,
+    device: options.device ?? "auto",
+    stages,
+  });
+  try {
+    const ends = await runPlan(plan, executor, {
+      equipoise,
+      failFast: options.failFast ?? false,
+      ...(options.interrupt ? { interrupt: options.interrupt } : {}),
+      ...(options.kill ? { kill: options.kill } : {}),
+      onEvent: (event) => {
+        folder.log(event);
+        options.onEvent?.(event);
+      },
+    });
+    const results = await collectResults(plan, ends, store, {
+      equipoise,
+      deno: Deno.version.deno,
+      os: `${Deno.build.os} ${Deno.build.arch} ${Deno.osRelease()}`,
+      device: device === null
+        ? null
+        : { name: device.name, class: device.class, description: device.description },
+      command: options.command ?? null,
+      started,
+      finished: new Date().toISOString(),
+    });
+    await folder.writeResults(results);
+    return results;
+  } finally {
+    await executor[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * Says what {@linkcode runExperiment} would do, and why; runs nothing.
+ *
+ * @throws As {@linkcode runExperiment}.
+ */
+export async function planExperiment(
+  experiment: string | Experiment,
+  options: PlanOptions = {},
+): Promise<Plan> {
+  using store = await Store.open(storeFolder(resolve(options.out ?? "runs")));
+  return (await plannedIn(store, experiment, options)).plan;
+}
+
+/**
+ * Reads and checks an experiment file as the commands do.
+ *
+ * @throws {ConfigurationError} If there is no such file, or it is wrong.
+ */
+export async function readExperiment(
+  file: string,
+  options: Pick<PlanOptions, "set" | "stages"> = {},
+): Promise<Experiment> {
+  return await loadExperiment(await findExperiment(file), {
+    stages: await importStages(options.stages ?? DEFAULT_STAGES),
+    set: options.set ?? [],
+  });
+}
+
+async function plannedIn(
+  store: Store,
+  experiment: string | Experiment,
+  options: PlanOptions,
+): Promise<{ plan: Plan; device: DeviceInfo | null }> {
+  const loaded = typeof experiment === "string"
+    ? await readExperiment(experiment, options)
+    : experiment;
+  checkTable(loaded);
+  let device: DeviceInfo | null = null;
+  const plan = await makePlan(loaded, {
+    stages: await importStages(options.stages ?? DEFAULT_STAGES),
+    store,
+    deviceClass: async () => {
+      device ??= await deviceInfo(options.device ?? "auto");
+      return device.class;
+    },
+  });
+  return { plan, device };
+}
+
+/** Before hours of work: whether the results will fit into the table. */
+function checkTable({ table, cells, axes, position }: Experiment): void {
+  if (table === null) return;
+  const empty = cells.map((cell) => ({
+    ...cell,
+    status: "cancelled" as const,
+    error: null,
+    metrics: {},
+    nodes: Object.fromEntries(cell.nodes.map((node) => [node.name, node])),
+  }));
+  try {
+    makeTable(table, empty, axes);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new ConfigurationError([{ position: position("table"), message: error.message }]);
+  }
+}
+
+function storeFolder(out: string): string {
+  const elsewhere = Deno.env.get("EQUIPOISE_STORE");
+  return elsewhere ? resolve(elsewhere) : join(out, ".store");
+}
+
+async function importStages(url: string): Promise<readonly Stage[]> {
+  return (await import(url) as { stages: readonly Stage[] }).stages;
+}
+
+async function deviceInfo(name: DeviceName): Promise<DeviceInfo> {
+  const device = await openDevice(name);
+  device.close();
+  return device.info;
+}
+
+/** `deno task` changes to the folder of `deno.json` and keeps the caller's in `INIT_CWD`. */
+async function findExperiment(file: string): Promise<string> {
+  const here = Deno.env.get("INIT_CWD") ?? ".";
+  for (const folder of isAbsolute(file) ? [""] : [here, ".", EXPERIMENTS]) {
+    const candidate = resolve(folder, file);
+    const info = await Deno.stat(candidate).catch(() => null);
+    if (!info?.isFile) continue;
+    const shown = relative(".", candidate);
+    return shown.startsWith("..") ? candidate : shown;
+  }
+  const shipped: string[] = [];
+  for await (const { name } of Deno.readDir(EXPERIMENTS)) {
+    if (name.endsWith(".yaml")) shipped.push(name);
+  }
+  throw new ConfigurationError([{
+    position: null,
+    message: `There is no file "${file}" here or in experiments/${didYouMean(file, shipped)}`,
+  }]);
+}

@@ -1,0 +1,59 @@
+/**
+ * `deno task experiment`: runs an experiment and prints its table.
+ *
+ * @module
+ */
+
+import { relative } from "node:path";
+import { Option } from "commander";
+import {
+  addExperimentFlags,
+  EXIT_DONE,
+  EXIT_FAILED,
+  EXIT_INTERRUPTED,
+  type ExperimentFlags,
+  makeCommand,
+  positiveInteger,
+  runCommand,
+} from "./shared/command.ts";
+
+interface Flags extends ExperimentFlags {
+  readonly jobs: number;
+  readonly failFast: boolean;
+}
+
+const command = addExperimentFlags(
+  makeCommand("experiment", "Runs every stage of every cell that is not in the store yet.")
+    .argument("<file>", "YAML file, in this folder or in experiments/"),
+)
+  .addOption(
+    new Option("--executor <name>", "what runs the stages").choices(["local"]).default("local"),
+  )
+  .option("--jobs <n>", "stages at the same time, each in its own process", positiveInteger, 1)
+  .option("--fail-fast", "stop at the first failure", false);
+
+await runCommand(command, async () => {
+  const [{ runExperiment }, { listenForInterrupts }, { RunDisplay }] = await Promise.all([
+    import("../pipeline/experiment.ts"),
+    import("./shared/interrupt.ts"),
+    import("../pipeline/reports/run_display.ts"),
+  ]);
+  const flags = command.opts<Flags>();
+  const display = new RunDisplay();
+  const { gentle, forced } = listenForInterrupts(() => display.interrupted());
+  const results = await runExperiment(command.args[0] ?? "", {
+    ...flags,
+    command: ["deno task experiment", ...Deno.args].join(" "),
+    interrupt: gentle,
+    kill: forced,
+    onPlan: (plan, folder) => display.planned(plan, relative(".", folder)),
+    onEvent: (event) => display.event(event),
+  });
+  display.finished(results);
+  if (flags.json) {
+    const { stringifyResults } = await import("../pipeline/graph/results.ts");
+    console.log(stringifyResults(results).trimEnd());
+  } else display.table(results);
+  if (gentle.aborted) return EXIT_INTERRUPTED;
+  return results.status === "done" ? EXIT_DONE : EXIT_FAILED;
+});

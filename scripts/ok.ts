@@ -38,7 +38,7 @@ const outcomes: string[] = [];
 for (const { name, args } of STEPS) {
   console.log(`--- ${name}: deno ${args.join(" ")}`);
   const start = performance.now();
-  const { success } = await new Deno.Command("deno", { args: [...args] }).spawn().status;
+  const { success } = await new Deno.Command(Deno.execPath(), { args: [...args] }).spawn().status;
   if (!success) Deno.exitCode = 1;
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   outcomes.push(`${success ? "ok    " : "FAILED"}  ${name.padEnd(14)} ${seconds.padStart(6)} s`);

@@ -26,7 +26,7 @@ const PERMISSIONS = [
   "--allow-write",
   "--allow-env",
   "--allow-sys",
-  "--allow-run=deno,git,python3,/usr/bin/python3",
+  `--allow-run=deno,git,python3,/usr/bin/python3,${Deno.execPath()}`,
 ];
 
 /** More jobs than this contend for one GPU. */
@@ -51,7 +51,7 @@ async function runTests(args: readonly string[]): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "equipoise-test-" });
   const report = join(folder, "junit.xml");
   try {
-    const child = new Deno.Command("deno", {
+    const child = new Deno.Command(Deno.execPath(), {
       args: [
         "test",
         "--quiet",

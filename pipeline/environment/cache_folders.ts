@@ -33,7 +33,7 @@ export function cachePaths(environment: Readonly<Record<string, string>>): [stri
   const huggingFace = environment["HF_HUB_CACHE"] ??
     join(environment["HF_HOME"] ?? join(cache, "huggingface"), "hub");
   return [
-    ["results of stages", environment["EQUIPOISE_STORE"] ?? join(ROOT, ".cache", "store")],
+    ["results of stages", environment["EQUIPOISE_STORE"] ?? join(ROOT, "runs", ".store")],
     // Mesa 25 keeps its shaders in the second; which one is an option of its build.
     ...["mesa_shader_cache", "mesa_shader_cache_db"].map((name): [string, string] => [
       "compiled shaders (Mesa)",

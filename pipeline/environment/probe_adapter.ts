@@ -17,9 +17,9 @@ export interface AdapterProbe {
   readonly problem: string;
 }
 
-/** Opens a WebGPU device in a child process. Needs permission to run `deno`. */
+/** Opens a WebGPU device in a child process. Needs permission to run Deno itself. */
 export async function probeAdapter(): Promise<AdapterProbe> {
-  const child = new Deno.Command("deno", {
+  const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
       "--quiet",

@@ -18,11 +18,6 @@ export type TrainingData = TextData | JsonlData;
 /** Schema of {@linkcode TrainingData}. */
 export const TRAINING_DATA: z.ZodType<TrainingData> = z.union([TEXT_DATA, JSONL_DATA]);
 
-/** The references that data names, for the sources of a stage. */
-export function dataSources(data: TrainingData): string[] {
-  return ["text" in data ? data.text : data.jsonl].flat();
-}
-
 /**
  * Reads and tokenizes training data: text as {@linkcode TextWindows}, JSON lines as
  * {@linkcode PromptCompletions}.
@@ -41,7 +36,7 @@ export async function loadDataset(
   const windows = new TextWindows(stream, options.length);
   if (windows.size === 0) {
     throw new UserError(
-      `The text data ${dataSources(data).join(", ")} has ${stream.length} tokens, less than one ` +
+      `The text data ${[data.text].flat().join(", ")} has ${stream.length} tokens, less than one ` +
         `window of ${options.length}; set a smaller length or add text`,
     );
   }

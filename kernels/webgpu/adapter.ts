@@ -11,7 +11,7 @@ import type { Profile } from "./program.ts";
 import { proveSubgroups, type SubgroupProof } from "./subgroups.ts";
 
 /** What to do where WebGPU finds no adapter. */
-export const SETUP_HINT =
+export const SETUP_HINT: string =
   "No WebGPU adapter was found: run `deno task setup`, which installs a Vulkan driver or prints " +
   "the line that does, or choose `--device cpu`";
 
@@ -39,6 +39,7 @@ const CANDIDATE_FEATURES = ["subgroups", "shader-f16", "timestamp-query"] as con
 
 /** How to choose kernels: by the adapter, or forced (to test one class on another's hardware). */
 export interface WebgpuOptions {
+  /** Class of kernels; default "auto", which the adapter decides. */
   readonly profile?: Profile["class"] | "auto";
 }
 
@@ -54,12 +55,15 @@ export interface AdapterReport {
   readonly driver: string;
   /** Whether the adapter is a CPU. */
   readonly software: boolean;
+  /** What the adapter says it has. */
   readonly featuresListed: readonly string[];
   /** Features that a device was created with; for "subgroups", that also computed correctly. */
   readonly featuresUsable: readonly string[];
+  /** What buffers and kernels depend on, in WebGPU's names. */
   readonly limits: Readonly<Record<string, number>>;
   /** Lanes of a subgroup, 0 where subgroups cannot be used. */
   readonly subgroupSize: number;
+  /** Class of kernels that "auto" chooses; null without a device. */
   readonly profile: Profile["class"] | null;
   /** What went wrong while probing, one sentence each. */
   readonly errors: readonly string[];

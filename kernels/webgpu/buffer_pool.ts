@@ -10,6 +10,7 @@ const STEP = 256;
 
 /** A buffer from the pool. */
 export interface PooledBuffer {
+  /** At least as large as asked for. */
   readonly buffer: GPUBuffer;
   /** False if the buffer is new and therefore zero. */
   readonly reused: boolean;
@@ -24,6 +25,8 @@ export class BufferPool {
   #idle = 0;
 
   /**
+   * An empty pool.
+   *
    * @param create Makes a buffer.
    * @param maxBytes The largest buffer the device makes.
    * @param idleLimit Bytes of free buffers to keep; further ones are destroyed.

@@ -17,8 +17,11 @@ const LEAST_ROWS = 32;
 
 /** A sum over rows of `term`. */
 export interface ColumnReduction {
+  /** For timing tables and error messages. */
   readonly label: string;
+  /** Rows to sum. */
   readonly rows: number;
+  /** Sums. */
   readonly columns: number;
   /** Matrices `[rows, columns]`, readable in `term` as `name[index]`. */
   readonly matrices: Readonly<Record<string, Tensor>>;

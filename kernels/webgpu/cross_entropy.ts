@@ -32,7 +32,7 @@ export function crossEntropy(
 ): Dispatch[] {
   const { rows: vocabulary, columns } = head;
   const tokens = targets.size;
-  const chunk = chunkTokens(context.profile, tokens, vocabulary, columns);
+  const chunk = chunkTokens(context.profile, vocabulary);
   const withGradient = gradHidden !== undefined || gradHead !== undefined;
   const reuse = new ScratchReuse(context);
   const dispatches: Dispatch[] = [];
@@ -69,17 +69,13 @@ export function crossEntropy(
   return dispatches;
 }
 
-/** Tokens per chunk: within the budget, and such that chunks of `hidden` can be viewed. */
-export function chunkTokens(
-  profile: Profile,
-  tokens: number,
-  vocabulary: number,
-  columns: number,
-): number {
-  let step = VIEW_ALIGNMENT;
-  while (step > 1 && (step / 2 * columns) % VIEW_ALIGNMENT === 0) step /= 2;
-  const fitting = Math.floor(LOGITS_BYTES[profile.class] / (4 * vocabulary));
-  return Math.min(tokens, Math.max(Math.floor(fitting / step), 1) * step);
+/**
+ * Tokens per chunk: within the budget, and whole runs of {@linkcode VIEW_ALIGNMENT}, so that a chunk
+ * of `hidden` can be viewed.
+ */
+function chunkTokens(profile: Profile, vocabulary: number): number {
+  const fitting = LOGITS_BYTES[profile.class] / (4 * vocabulary);
+  return Math.max(Math.floor(fitting / VIEW_ALIGNMENT), 1) * VIEW_ALIGNMENT;
 }
 
 /** Gives every chunk the scratch of the first one: chunks ask for equal or smaller tensors. */
@@ -129,7 +125,6 @@ function softmaxLoss(
   const element = vectorType(width);
   const largest = width === 4 ? "max(max(value.x, value.y), max(value.z, value.w))" : "value";
   const gradient = `
-    let weight = weights[token];
     for (var column = lane; column < parameters.columns; column += ${lanes}u) {
       logits[base + column] = weight * exp(logits[base + column] - log_sum_exp);
     }
@@ -160,7 +155,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var row = start; row < end; row++) {
     let base = row * parameters.columns;
     let token = parameters.first + row;
-    let target_id = targets[token];
+    let weight = weights[token];
+    // The target of a token without weight may be anything.
+    let target_id = select(0u, targets[token], weight != 0.0);
     // Read before the reductions: after them, the lane that owns it may have overwritten it.
     let target_logit = logits[base + target_id / ${width}u]${width === 4 ? "[target_id % 4u]" : ""};
     // Online log-sum-exp: rescale the running sum whenever the running maximum grows.
@@ -177,7 +174,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row_total = reduce_sum(total * exp(maximum - row_maximum), lane);
     let log_sum_exp = row_maximum + log(row_total);
     if (lane == 0u) {
-      losses[token] = select(0.0, log_sum_exp - target_logit, weights[token] != 0.0);
+      losses[token] = select(0.0, log_sum_exp - target_logit, weight != 0.0);
     }
 ${withGradient ? gradient : ""}
   }

@@ -30,6 +30,7 @@ const IDLE_BYTES = 256 * 2 ** 20;
 
 /** A WebGPU device; open one with `openWebgpu` of `adapter.ts`. */
 export class WebgpuDevice implements Device {
+  /** Adapter, driver and limits. */
   readonly info: DeviceInfo;
   /** What generated kernels may rely on. */
   readonly profile: Profile;
@@ -48,6 +49,7 @@ export class WebgpuDevice implements Device {
   #current = 0;
   #peak = 0;
 
+  /** Takes ownership of `gpu`, which {@linkcode WebgpuDevice.close} destroys. */
   constructor(gpu: GPUDevice, profile: Profile, info: DeviceInfo) {
     this.#gpu = gpu;
     this.profile = profile;
@@ -76,6 +78,7 @@ export class WebgpuDevice implements Device {
     });
   }
 
+  /** See {@linkcode Device.tensor}. */
   tensor(dtype: DType, shape: readonly number[], label: string): Tensor {
     const bytes = 4 * sizeOf(shape);
     checkDimensions(shape, label);
@@ -92,17 +95,20 @@ export class WebgpuDevice implements Device {
     return new WebgpuTensor(allocation, 0, dtype, shape, label);
   }
 
+  /** See {@linkcode Device.view}. */
   view(tensor: Tensor, offset: number, shape: readonly number[], label?: string): Tensor {
     this.#alive(tensor);
     return viewOf(tensor, offset, shape, label);
   }
 
+  /** See {@linkcode Device.free}. */
   free(tensor: Tensor): void {
     const whole = this.#alive(tensor);
     if (whole.isView) throw new TypeError(`Cannot free "${tensor.label}": it is a view`);
     this.#release(whole.allocation);
   }
 
+  /** See {@linkcode Device.write}. */
   write(tensor: Tensor, data: Float32Array | Float64Array | Uint32Array, offset = 0): void {
     const target = this.#alive(tensor);
     if ((target.dtype === "u32") !== (data instanceof Uint32Array)) {
@@ -123,6 +129,7 @@ export class WebgpuDevice implements Device {
     }
   }
 
+  /** See {@linkcode Device.copy}. */
   copy(
     source: Tensor,
     sourceOffset: number,
@@ -151,16 +158,19 @@ export class WebgpuDevice implements Device {
     this.#release(between);
   }
 
+  /** See {@linkcode Device.readFloats}. */
   async readFloats(tensor: Tensor): Promise<Float32Array> {
     if (tensor.dtype !== "f32") throw new TypeError(`"${tensor.label}" does not hold f32`);
     return new Float32Array(await this.#read(tensor));
   }
 
+  /** See {@linkcode Device.readWords}. */
   async readWords(tensor: Tensor): Promise<Uint32Array> {
     if (tensor.dtype !== "u32") throw new TypeError(`"${tensor.label}" does not hold u32`);
     return new Uint32Array(await this.#read(tensor));
   }
 
+  /** See {@linkcode Device.record}. */
   record(label: string, build: (operations: Operations) => void): Recording {
     this.#open();
     const builder = new RecordingBuilder(this.#host, label);
@@ -176,6 +186,7 @@ export class WebgpuDevice implements Device {
     return builder.finish();
   }
 
+  /** See {@linkcode Device.run}. */
   run(recording: Recording): void {
     this.#open();
     if (!(recording instanceof WebgpuRecording) || recording.host !== this.#host) {
@@ -185,6 +196,7 @@ export class WebgpuDevice implements Device {
     recording.submit();
   }
 
+  /** See {@linkcode Device.settle}. */
   async settle(): Promise<void> {
     this.#open();
     this.#flush();
@@ -192,10 +204,12 @@ export class WebgpuDevice implements Device {
     await this.#throwErrors();
   }
 
+  /** See {@linkcode Device.memory}. */
   memory(): DeviceMemory {
     return { current: this.#current, peak: this.#peak };
   }
 
+  /** See {@linkcode Device.close}. */
   close(): void {
     if (this.#closed) return;
     this.#flush();

@@ -13,7 +13,9 @@ import { dispatchOf, splitWork, type Storage, u32 } from "./wgsl.ts";
 
 /** An operation on corresponding elements. */
 export interface Elementwise {
+  /** For timing tables and error messages. */
   readonly label: string;
+  /** Type of inputs and outputs. */
   readonly element: "f32" | "u32";
   /** Readable as `name`, a vector of four. */
   readonly inputs: Readonly<Record<string, Tensor>>;
@@ -21,6 +23,7 @@ export interface Elementwise {
   readonly outputs: Readonly<Record<string, Tensor>>;
   /** Small f32 tensors, readable as `name[index]`. */
   readonly tables?: Readonly<Record<string, Tensor>>;
+  /** Readable as `parameters.name`. */
   readonly uniforms?: Readonly<Record<string, Uniform>>;
   /** WGSL statements. */
   readonly body: string;

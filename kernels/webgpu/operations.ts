@@ -21,7 +21,9 @@ import { rope } from "./rope.ts";
 
 /** Where the dispatches of operations go. */
 export interface OperationSink {
+  /** Passed to the kernels. */
   readonly context: KernelContext;
+  /** Takes the dispatches of one operation. */
   append(dispatches: readonly Dispatch[]): void;
 }
 

@@ -10,7 +10,9 @@ import { webgpuTensor } from "./tensor.ts";
 
 /** A compiled module and the layout of its bindings. */
 export interface Pipeline {
+  /** Ready to be set. */
   readonly pipeline: GPUComputePipeline;
+  /** Of group 0. */
   readonly layout: GPUBindGroupLayout;
 }
 
@@ -21,7 +23,7 @@ export class PipelineCache {
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelines = new Map<string, Pipeline>();
 
-  /** @param watch Receives the outcome of each compilation. */
+  /** Compiles for `device` and tells `watch` the outcome of each compilation. */
   constructor(
     device: GPUDevice,
     watch: (what: string, scope: Promise<GPUError | null>) => void,

@@ -20,20 +20,27 @@ export interface Profile {
   readonly subgroupSize: number;
   /** First lines of every module ("enable subgroups;" where the implementation needs it). */
   readonly preamble: string;
+  /** Shared memory of a workgroup. */
   readonly maxWorkgroupStorageBytes: number;
+  /** Lanes of a workgroup. */
   readonly maxWorkgroupInvocations: number;
+  /** Workgroups of a dispatch in x, y and z. */
   readonly maxWorkgroupsPerDimension: number;
 }
 
 /** A storage buffer of a dispatch. */
 export interface Binding {
+  /** What is bound. */
   readonly tensor: Tensor;
+  /** How the module declares it. */
   readonly access: "read" | "read_write";
 }
 
 /** A number in the uniform block of a dispatch. */
 export interface Uniform {
+  /** Type in the struct. */
   readonly type: "u32" | "f32";
+  /** Fixed when the recording is made. */
   readonly value: number;
 }
 
@@ -47,13 +54,17 @@ export interface Dispatch {
    * order (all 4 bytes wide).
    */
   readonly code: string;
+  /** Storage buffers, in the order of their bindings. */
   readonly bindings: readonly Binding[];
+  /** Fields of the uniform struct, in order. */
   readonly uniforms?: readonly Uniform[];
+  /** Workgroups to start. */
   readonly workgroups: readonly [x: number, y: number, z: number];
 }
 
 /** Passed to every operation. */
 export interface KernelContext {
+  /** What the generated code may rely on. */
   readonly profile: Profile;
   /**
    * Memory that lives as long as the recording. Contents survive only until the next operation's

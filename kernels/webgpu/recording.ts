@@ -15,8 +15,11 @@ const DISPATCHES_PER_SUBMIT = 256;
 
 /** What a recording needs of its device. */
 export interface RecordingHost {
+  /** Where to submit. */
   readonly gpu: GPUDevice;
+  /** What kernels may rely on. */
   readonly profile: Profile;
+  /** Compiled kernels, shared by all recordings. */
   readonly pipelines: PipelineCache;
   /** Gives an allocation its buffer, with whatever was in it before. */
   back(allocation: Allocation, label: string): void;
@@ -35,6 +38,7 @@ export class RecordingBuilder {
   readonly #slots: Allocation[] = [];
   #slotsInUse = 0;
 
+  /** Starts an empty recording. */
   constructor(host: RecordingHost, label: string) {
     this.#host = host;
     this.#label = label;
@@ -77,7 +81,9 @@ interface Step {
 
 /** A recording of a {@linkcode WebgpuDevice}. */
 export class WebgpuRecording implements Recording {
+  /** See {@linkcode Recording.label}. */
   readonly label: string;
+  /** Dispatches in one replay. */
   readonly length: number;
   /** The device that made it. */
   readonly host: RecordingHost;
@@ -88,6 +94,11 @@ export class WebgpuRecording implements Recording {
   readonly #tensors: readonly WebgpuTensor[];
   #released = false;
 
+  /**
+   * Resolves dispatches whose scratch has its buffers.
+   *
+   * @throws {RangeError} If a dispatch has more workgroups than the device allows.
+   */
   constructor(
     host: RecordingHost,
     label: string,
@@ -140,6 +151,7 @@ export class WebgpuRecording implements Recording {
     }
   }
 
+  /** Frees scratch and uniforms. */
   release(): void {
     if (this.#released) return;
     this.#released = true;

@@ -20,16 +20,22 @@ export interface Allocation {
 
 /** A tensor of one {@linkcode WebgpuDevice}. */
 export class WebgpuTensor implements Tensor {
+  /** Type of elements. */
   readonly dtype: DType;
+  /** Dimensions. */
   readonly shape: readonly number[];
+  /** Product of the dimensions. */
   readonly size: number;
+  /** For error messages. */
   readonly label: string;
+  /** Where its bytes are. */
   readonly allocation: Allocation;
   /** First element, counted from the start of the allocation. */
   readonly offset: number;
   /** Whether this is a part of another tensor rather than an allocation of its own. */
   readonly isView: boolean;
 
+  /** A tensor over `allocation`, `offset` elements in. */
   constructor(
     allocation: Allocation,
     offset: number,
@@ -95,7 +101,11 @@ export function viewOf(
   return new WebgpuTensor(whole.allocation, whole.offset + offset, whole.dtype, shape, name, true);
 }
 
-/** @throws {RangeError} If a dimension is not a positive integer. */
+/**
+ * Checks the shape of a tensor to be made.
+ *
+ * @throws {RangeError} If a dimension is not a positive integer.
+ */
 export function checkDimensions(shape: readonly number[], label: string): void {
   if (shape.some((dimension) => !Number.isSafeInteger(dimension) || dimension < 1)) {
     throw new RangeError(

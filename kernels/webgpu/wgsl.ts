@@ -11,7 +11,9 @@ import type { Dispatch, Profile, Uniform } from "./program.ts";
 export interface Storage {
   /** Its name in WGSL. */
   readonly name: string;
+  /** What is bound. */
   readonly tensor: Tensor;
+  /** How the kernel uses it. */
   readonly access: "read" | "read_write";
   /** Element type in WGSL: "f32", "vec4<f32>", "u32". */
   readonly element: string;
@@ -19,12 +21,15 @@ export interface Storage {
 
 /** A kernel before its declarations are written. */
 export interface Kernel {
+  /** For timing tables and error messages. */
   readonly label: string;
+  /** In the order of their bindings. */
   readonly storage: readonly Storage[];
   /** Readable as `parameters.name`. */
   readonly uniforms?: Readonly<Record<string, Uniform>>;
   /** Everything after the declarations, with the entry point `main`. */
   readonly body: string;
+  /** Workgroups to start. */
   readonly workgroups: Dispatch["workgroups"];
 }
 
@@ -62,7 +67,9 @@ export function f32(value: number): Uniform {
 
 /** `count` independent pieces of work, split into contiguous runs of `perGroup` per workgroup. */
 export interface Split {
+  /** Workgroups. */
   readonly groups: number;
+  /** Pieces of work for each, fewer for the last. */
   readonly perGroup: number;
 }
 

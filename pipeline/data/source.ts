@@ -60,7 +60,8 @@ export async function describeSource(
   if (info?.isDirectory) return { kind: "folder", paths: [path], root: path };
   if (info !== null) return { kind: "file", paths: [path], root: dirname(path) };
   if (!MAGIC.test(path)) {
-    throw new UserError(`There is no file or folder "${reference}" (looked for ${path})`);
+    const where = path === reference ? "" : ` (looked for ${path})`;
+    throw new UserError(`There is no file or folder "${reference}"${where}`);
   }
   const { root, pattern } = splitGlob(path);
   const paths: string[] = [];

@@ -16,12 +16,17 @@ import {
   type StoredMetric,
 } from "./manifest.ts";
 import type { Plan, PlannedCell, PlannedStage } from "./plan.ts";
-import type { StageResult } from "./schedule.ts";
 import type { Metric } from "./stage.ts";
 import type { Store } from "./store.ts";
 
 /** Version of the schema of `results.json`. */
 export const RESULTS_VERSION = 1;
+
+/** How a stage ended. */
+export type StageResult =
+  | { readonly status: "cached" | "done" | "cancelled" }
+  /** `skipped`: something it reads failed. */
+  | { readonly status: "failed" | "skipped"; readonly message: string };
 
 /** A whole run. */
 export interface Results {

@@ -4,15 +4,10 @@
  * @module
  */
 
-import type { Executor, StageEvent, StageTask } from "../executors/executor.ts";
-import type { CodeVersion } from "./manifest.ts";
-import type { Plan, PlannedStage } from "./plan.ts";
-
-/** How a stage ended. */
-export type StageResult =
-  | { readonly status: "cached" | "done" | "cancelled" }
-  /** `skipped`: something it reads failed. */
-  | { readonly status: "failed" | "skipped"; readonly message: string };
+import type { CodeVersion } from "../graph/manifest.ts";
+import type { Plan, PlannedStage } from "../graph/plan.ts";
+import type { StageResult } from "../graph/results.ts";
+import type { Executor, StageEvent, StageTask } from "./executor.ts";
 
 /** How to run a plan. */
 export interface ScheduleOptions {

@@ -11,7 +11,7 @@
  */
 
 import { UserError } from "../errors.ts";
-import type { HostDenseWeight, HostIntegerWeight } from "../quantizers/host_weight.ts";
+import type { HostDenseWeight, HostIntegerWeight } from "../formats/host_weight.ts";
 import type { HostModule } from "./adapter.ts";
 
 /**

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { RandomStream } from "../../kernels/random.ts";
 import type { LinearShape } from "../models/architecture.ts";
-import { dequantizeHost, type HostIntegerWeight } from "../quantizers/host_weight.ts";
+import { dequantizeHost, type HostIntegerWeight } from "../formats/host_weight.ts";
 import { rtn } from "../quantizers/rtn.ts";
 import type { HostModule } from "./adapter.ts";
 import { mergeIntoDense, mergeIntoZeros, tileUpdate, zeroMovement } from "./merge.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { DenseWeight, Device, Dropout, Tensor, Weight } from "../../kernels/device.ts";
-import { type HostWeight, upload } from "../quantizers/host_weight.ts";
+import { type HostWeight, upload } from "../formats/host_weight.ts";
 import {
   blockLinears,
   EMBEDDING,

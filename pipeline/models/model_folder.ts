@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { openTensors, type TensorSource } from "../formats/hugging_face.ts";
-import type { HostWeight } from "../quantizers/host_weight.ts";
+import type { HostWeight } from "../formats/host_weight.ts";
 import { EMBEDDING, HEAD, type LinearShape, plainTensors } from "./architecture.ts";
 import { type ModelConfig, parseConfig } from "./config.ts";
 import type { ModelSource } from "./language_model.ts";

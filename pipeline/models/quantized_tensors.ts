@@ -11,7 +11,7 @@ import { codeWords } from "../../kernels/packing.ts";
 import { UserError } from "../errors.ts";
 import type { TensorSource } from "../formats/hugging_face.ts";
 import type { Dtype } from "../formats/safetensors.ts";
-import type { HostWeight } from "../quantizers/host_weight.ts";
+import type { HostWeight } from "../formats/host_weight.ts";
 import type { LinearShape } from "./architecture.ts";
 
 /** Format of one quantized layer, as `config.json` states it. */

@@ -6,7 +6,7 @@
 
 import { RandomStream } from "../../kernels/random.ts";
 import { UserError } from "../errors.ts";
-import type { HostWeight } from "../quantizers/host_weight.ts";
+import type { HostWeight } from "../formats/host_weight.ts";
 import { type LinearShape, plainTensors } from "./architecture.ts";
 import type { ModelConfig } from "./config.ts";
 import type { ModelSource } from "./language_model.ts";

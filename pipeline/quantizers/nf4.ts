@@ -12,7 +12,7 @@ import { z } from "zod";
 import { NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
 import { DYNAMIC_MAP, NF4_LEVELS } from "../../kernels/nf4.ts";
 import { packCodes } from "../../kernels/packing.ts";
-import type { HostNf4Absmax, HostNf4Weight } from "./host_weight.ts";
+import type { HostNf4Absmax, HostNf4Weight } from "../formats/host_weight.ts";
 import { checkDivides, checkWeights, type Quantizer } from "./quantizer.ts";
 
 const parameters = z.strictObject({

@@ -8,7 +8,7 @@ import {
   dequantizeAbsmax,
   dequantizeHost,
   type HostNf4Weight,
-} from "./host_weight.ts";
+} from "../formats/host_weight.ts";
 import { nf4 } from "./nf4.ts";
 
 function quantize(

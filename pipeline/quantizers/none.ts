@@ -5,7 +5,7 @@
  */
 
 import { z } from "zod";
-import type { HostDenseWeight } from "./host_weight.ts";
+import type { HostDenseWeight } from "../formats/host_weight.ts";
 import { checkWeights, type Quantizer } from "./quantizer.ts";
 
 const parameters = z.strictObject({ method: z.literal("none") });

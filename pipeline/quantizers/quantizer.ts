@@ -6,7 +6,7 @@
 
 import type { z } from "zod";
 import { UserError } from "../errors.ts";
-import type { HostWeight } from "./host_weight.ts";
+import type { HostWeight } from "../formats/host_weight.ts";
 
 /** A weight quantization method that needs nothing but the weights. */
 export interface Quantizer<Parameters extends { readonly method: string }> {

@@ -10,7 +10,7 @@
 import { z } from "zod";
 import type { IntegerBits } from "../../kernels/device.ts";
 import { packCodes } from "../../kernels/packing.ts";
-import type { HostIntegerWeight } from "./host_weight.ts";
+import type { HostIntegerWeight } from "../formats/host_weight.ts";
 import { checkDivides, checkWeights, type Quantizer } from "./quantizer.ts";
 
 const parameters = z.strictObject({

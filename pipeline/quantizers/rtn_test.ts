@@ -4,7 +4,7 @@ import type { IntegerBits } from "../../kernels/device.ts";
 import { unpackCodes } from "../../kernels/packing.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { UserError } from "../errors.ts";
-import { bitsPerWeight, dequantizeHost, type HostIntegerWeight } from "./host_weight.ts";
+import { bitsPerWeight, dequantizeHost, type HostIntegerWeight } from "../formats/host_weight.ts";
 import { quantizerSchema } from "./registry.ts";
 import { encode, fitGrid, rtn, type RtnParameters } from "./rtn.ts";
 

@@ -13,7 +13,7 @@ import { modelLinears, plainTensors } from "../models/architecture.ts";
 import { ModelFolder } from "../models/model_folder.ts";
 import { ModelWriter } from "../models/model_writer.ts";
 import { weightTensors } from "../models/quantized_tensors.ts";
-import { dequantizeHost, type HostWeight } from "../quantizers/host_weight.ts";
+import { dequantizeHost, type HostWeight } from "../formats/host_weight.ts";
 import { compareModels } from "./compare_models.ts";
 import { readProbe } from "./probe.ts";
 import { openTrainedModel, type TrainedModel } from "./trained_model.ts";

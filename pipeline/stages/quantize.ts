@@ -13,7 +13,7 @@ import { modelLinears, plainTensors } from "../models/architecture.ts";
 import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
 import { ModelWriter } from "../models/model_writer.ts";
 import { moduleFormat, weightTensors } from "../models/quantized_tensors.ts";
-import { weightBytes } from "../quantizers/host_weight.ts";
+import { weightBytes } from "../formats/host_weight.ts";
 import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
 
 const parameters = z.strictObject({

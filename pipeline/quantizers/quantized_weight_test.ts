@@ -7,7 +7,7 @@ import {
   type HostWeight,
   upload,
   weightBytes,
-} from "./host_weight.ts";
+} from "../formats/host_weight.ts";
 import { quantizerFor, type QuantizerParameters } from "./registry.ts";
 
 const ROWS = 6;

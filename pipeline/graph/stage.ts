@@ -8,8 +8,6 @@
 import type { z } from "zod";
 import type { Device } from "../../kernels/device.ts";
 
-export { UserError } from "../errors.ts";
-
 /** What a stage leaves in the store. */
 export type ArtifactKind = "model" | "adapter" | "metrics" | "files";
 

@@ -92,6 +92,21 @@ Deno.test("replays, writes and copies happen in the order they were queued, with
   recording.release();
 });
 
+Deno.test("a copy takes what was there when it was queued", async () => {
+  const source = device.tensor("f32", [1], "source");
+  const copies = device.tensor("f32", [2], "copies");
+  const double = device.record("double", (operations) => {
+    operations.add({ left: source, right: source, output: source });
+  });
+  device.write(source, Float32Array.of(3));
+  device.copy(source, 0, copies, 0, 1);
+  device.write(source, Float32Array.of(5));
+  device.copy(source, 0, copies, 1, 1);
+  device.run(double);
+  assert.deepEqual(await device.readFloats(copies), Float32Array.of(3, 5));
+  assert.deepEqual(await device.readFloats(source), Float32Array.of(10));
+});
+
 Deno.test("a recording longer than one submission runs whole", async () => {
   const counter = device.tensor("f32", [1], "counter");
   const one = device.tensor("f32", [1], "one");

@@ -44,7 +44,7 @@ export function parseYaml(text: string, source: YamlSource, problems: ProblemLis
     merge: true,
     prettyErrors: false,
     uniqueKeys: false, // reported by the converter, which knows the first of the two
-    logLevel: "silent",
+    logLevel: "error",
   });
   const converter = new Converter(document, source, lines, problems);
   const [error] = document.errors;
@@ -119,18 +119,17 @@ class Converter {
       );
       return { kind: "scalar", value: null, origin, unresolved: true };
     }
-    if (this.#open.has(node)) {
-      this.#problems.add(origin, "This value contains itself through an alias");
-      return { kind: "scalar", value: null, origin, unresolved: true };
-    }
     this.#open.add(node);
     try {
       if (isAlias(node)) {
         const target = node.resolve(this.#document);
-        if (target !== undefined) return this.convert(target, offset);
+        if (target !== undefined && !this.#open.has(target)) return this.convert(target, offset);
         this.#problems.add(
           origin,
-          `The alias "*${node.source}" has no anchor "&${node.source}" before it`,
+          `The alias "*${node.source}" ` +
+            (target === undefined
+              ? `has no anchor "&${node.source}" before it`
+              : "stands inside the value that it repeats"),
         );
         return { kind: "scalar", value: null, origin, unresolved: true };
       }

@@ -45,7 +45,7 @@ interface Assignment {
  * ```ts
  * import assert from "node:assert/strict";
  *
- * assert.deepEqual(product([[1, 2], ["a", "b"]]), [[1, "a"], [1, "b"], [2, "a"], [2, "b"]]);
+ * assert.deepEqual(product([["a", "b"], ["c"]]), [["a", "c"], ["b", "c"]]);
  * ```
  */
 export function product<T>(lists: readonly (readonly T[])[]): T[][] {
@@ -56,43 +56,40 @@ export function product<T>(lists: readonly (readonly T[])[]): T[][] {
 }
 
 /**
- * Where an axis stands in the document: "seed", "vars.name", or "node.parameter". Null, with a
- * problem, if there is no such variable or node.
+ * Where an axis stands in the document: "seed", "vars.name", or "node.parameter". Null if there is no
+ * such variable or node.
  */
-export function axisPath(
+export function axisPath(axis: string, document: LocatedMap): Path | null {
+  const path = axis.split(".");
+  const [head = "", second = ""] = path;
+  if (axis === "seed") return path;
+  if (second === "" || second === "stage") return null;
+  if (head === "vars") return keysAt(document, ["vars"]).includes(second) ? path : null;
+  return keysAt(document, ["graph"]).includes(head) ? ["graph", ...path] : null;
+}
+
+function reportAxis(
   axis: string,
   document: LocatedMap,
   origin: Origin,
   problems: ProblemList,
-): Path | null {
-  const path = axis.split(".");
-  const [head = "", second] = path;
-  if (axis === "seed") return path;
-  if (head === "vars" && second !== undefined) {
-    const declared = keysAt(document, ["vars"]);
-    if (declared.includes(second)) return path;
-    problems.add(
-      origin,
-      `${axis}: no variable ${JSON.stringify(second)} is declared in vars` +
-        didYouMean(second, declared),
-    );
-    return null;
-  }
+): void {
+  const [head = "", second = ""] = axis.split(".");
   const nodes = keysAt(document, ["graph"]);
-  if (!nodes.includes(head)) {
+  if (head === "vars" && second !== "") {
+    const suggestion = didYouMean(second, keysAt(document, ["vars"]));
+    const variable = JSON.stringify(second);
+    problems.add(origin, `${axis}: no variable ${variable} is declared in vars${suggestion}`);
+  } else if (nodes.includes(head)) {
+    problems.add(origin, `${axis}: an axis names a parameter of a node ("${head}.parameter")`);
+  } else {
     problems.add(
       origin,
       `${axis}: ${JSON.stringify(head)} is not a node of the graph ` +
         "(an axis is node.parameter, seed or vars.name)" +
         didYouMean(head, [...nodes, "seed", "vars"]),
     );
-    return null;
   }
-  if (second === undefined || second === "" || second === "stage") {
-    problems.add(origin, `${axis}: an axis names a parameter of a node ("${head}.parameter")`);
-    return null;
-  }
-  return ["graph", ...path];
 }
 
 /** The axes that `grid` and `zip` vary, with the places where they are named. */
@@ -145,7 +142,7 @@ export function expandGrid(document: LocatedMap, problems: ProblemList): Grid {
   for (const partial of include) {
     const added = placeAll(document, partial, problems);
     const paths = axes.flatMap((axis) => {
-      const path = axisPath(axis, document, document.origin, problems);
+      const path = axisPath(axis, document);
       return path === null ? [] : [path];
     });
     if (!cells.some((cell) => paths.every((path) => areEqual(cell, added, path)))) {
@@ -241,11 +238,14 @@ function placeAll(
 ): LocatedMap {
   const ordered = assignments.map((assignment) => ({
     ...assignment,
-    path: axisPath(assignment.axis, document, assignment.entry.key, problems),
+    path: axisPath(assignment.axis, document),
   })).sort((a, b) => (a.path?.length ?? 0) - (b.path?.length ?? 0));
   let cell = document;
   for (const { axis, path, entry } of ordered) {
-    if (path === null) continue;
+    if (path === null) {
+      reportAxis(axis, document, entry.key, problems);
+      continue;
+    }
     const blocked = obstacle(cell, path);
     if (blocked === null) cell = place(cell, path, entry.value, entry.key) as LocatedMap;
     else {
@@ -265,8 +265,10 @@ function pattern(
   problems: ProblemList,
 ): Pattern {
   return partial.flatMap(({ axis, entry }) => {
-    const path = axisPath(axis, document, entry.key, problems);
-    return path === null ? [] : [{ path, value: toPlain(entry.value) }];
+    const path = axisPath(axis, document);
+    if (path !== null) return [{ path, value: toPlain(entry.value) }];
+    reportAxis(axis, document, entry.key, problems);
+    return [];
   });
 }
 

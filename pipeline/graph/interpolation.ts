@@ -24,7 +24,11 @@ export class Interpolator {
   readonly #resolved = new Map<string, Located>();
   readonly #open: string[] = [];
 
-  /** @param environment Looks up an environment variable. */
+  /**
+   * References are resolved against these variables.
+   *
+   * @param environment Looks up an environment variable.
+   */
   constructor(
     variables: LocatedMap | null,
     environment: (name: string) => string | undefined,

@@ -230,7 +230,7 @@ function axisValues(
   const interpolator = new Interpolator(variablesOf(cell), (name) => `\${env:${name}}`, problems);
   const values: Record<string, unknown> = {};
   for (const axis of axes) {
-    const path = axisPath(axis, cell, cell.origin, new ProblemList());
+    const path = axisPath(axis, cell);
     const value = path === null ? null : lookup(cell, path);
     if (value !== null) values[axis] = toPlain(interpolator.apply(value));
   }
@@ -261,8 +261,9 @@ function checkExclusions(document: LocatedMap, parts: NamedParts, problems: Prob
   for (const item of exclude?.kind === "list" ? exclude.items : []) {
     if (item.kind !== "map") continue;
     for (const [path, { key }] of item.entries) {
-      const isReported = axisPath(path, document, key, new ProblemList()) === null;
-      if (!isReported) checkParameterPath(path, "exclude", key, parts, problems);
+      // What names no node at all is reported with the grid.
+      if (axisPath(path, document) === null) continue;
+      checkParameterPath(path, "exclude", key, parts, problems);
     }
   }
 }

@@ -23,8 +23,11 @@ export type Scalar = string | number | boolean | null;
 
 /** A scalar and where it was written. */
 export interface LocatedScalar {
+  /** Tells it from a list or a map. */
   readonly kind: "scalar";
+  /** The value itself. */
   readonly value: Scalar;
+  /** Where it was written. */
   readonly origin: Origin;
   /** Names of the environment variables in it. */
   readonly environment?: readonly string[];
@@ -34,21 +37,29 @@ export interface LocatedScalar {
 
 /** A list and where it was written. */
 export interface LocatedList {
+  /** Tells it from a scalar or a map. */
   readonly kind: "list";
+  /** Its entries in order. */
   readonly items: readonly Located[];
+  /** Where it begins. */
   readonly origin: Origin;
 }
 
 /** A map and where it was written. */
 export interface LocatedMap {
+  /** Tells it from a scalar or a list. */
   readonly kind: "map";
+  /** Its values by key, in the order written. */
   readonly entries: ReadonlyMap<string, LocatedEntry>;
+  /** Where it begins. */
   readonly origin: Origin;
 }
 
 /** One key of a map with its value. */
 export interface LocatedEntry {
+  /** Where the key was written. */
   readonly key: Origin;
+  /** What stands at the key. */
   readonly value: Located;
 }
 

@@ -28,7 +28,9 @@ import { foundValue } from "./validation_messages.ts";
 export interface NodeContext {
   /** By name. */
   readonly stages: ReadonlyMap<string, Stage>;
+  /** Replaces `${name}` by the variables of the cell. */
   readonly interpolator: Interpolator;
+  /** Collects the mistakes. */
   readonly problems: ProblemList;
 }
 
@@ -160,7 +162,7 @@ function inputsOf(
 ): Input[] {
   const written = child(node, "from");
   if (written === null) {
-    if (stage !== null && stage.accepts.length > 0) {
+    if (stage !== null && stage.accepts.length > 0 && stage.fromIsOptional !== true) {
       problems.add(
         key,
         `Missing key "from" in ${name}: it must name the ${stage.accepts.join(" or ")} to read`,

@@ -60,7 +60,8 @@ export function applyOverrides(
     if (path === null || value === null) continue;
     const blocked = obstacle(document, path);
     if (blocked !== null) {
-      problems.add(origin, `${blocked.join(".")} is not a map, so nothing can be set inside it`);
+      const around = (blocked[0] === "graph" ? blocked.slice(1) : blocked).join(".");
+      problems.add(origin, `${around} is not a map, so nothing can be set inside it`);
       continue;
     }
     document = place(document, path, value, origin) as LocatedMap;

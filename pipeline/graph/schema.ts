@@ -23,10 +23,9 @@ const table = z.strictObject({
 });
 
 /** An experiment's name is a folder of `runs/`. */
-export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+export const NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
-/** The top level of an experiment file after `extends`; the nodes of `graph` are checked by cell. */
-export const experimentShape = z.strictObject({
+const shape = z.strictObject({
   $schema: z.string().describe("Path of the JSON Schema, for editors.").nullish(),
   name: z.string().regex(NAME)
     .describe("Folder of the results under runs/; by default the file's name without its ending.")
@@ -48,11 +47,14 @@ export const experimentShape = z.strictObject({
   table: table.describe("The table to print.").nullish(),
 });
 
+/** The top level of an experiment file after `extends`; the nodes of `graph` are checked by cell. */
+export const experimentShape: z.ZodType = shape;
+
 /** Keys that no node may have as its name, because paths begin with either. */
-export const RESERVED: readonly string[] = ["extends", ...Object.keys(experimentShape.shape)];
+export const RESERVED: readonly string[] = ["extends", ...Object.keys(shape.shape)];
 
 /** A node's name is the first step of a path. */
-export const NODE_NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/;
+export const NODE_NAME: RegExp = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 
 const VARIABLE: JsonSchema = {
   type: "string",

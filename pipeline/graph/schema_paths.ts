@@ -9,25 +9,45 @@ import type { Path } from "./located.ts";
 
 /** The part of JSON Schema (draft 7) that zod writes and this project reads. */
 export interface JsonSchema {
+  /** Version of the language. */
   $schema?: string;
+  /** Stands for a definition. */
   $ref?: string;
+  /** Short name. */
   title?: string;
+  /** What editors show. */
   description?: string;
+  /** What is meant if the key is left out. */
   default?: unknown;
+  /** Kind of value. */
   type?: string | string[];
+  /** The only value. */
   const?: unknown;
+  /** All values. */
   enum?: unknown[];
+  /** Regular expression that text matches. */
   pattern?: string;
+  /** Name of a form of text. */
   format?: string;
+  /** Values by key of a map. */
   properties?: Record<string, JsonSchema>;
+  /** What keys must be. */
   propertyNames?: JsonSchema;
+  /** Values of keys not in `properties`. */
   additionalProperties?: boolean | JsonSchema;
+  /** Entries of a list. */
   items?: JsonSchema | JsonSchema[];
+  /** Keys that cannot be left out. */
   required?: string[];
+  /** Alternatives. */
   anyOf?: JsonSchema[];
+  /** Alternatives of which exactly one fits. */
   oneOf?: JsonSchema[];
+  /** Parts that all fit. */
   allOf?: JsonSchema[];
+  /** Schemas to refer to. */
   definitions?: Record<string, JsonSchema>;
+  /** Everything else. */
   [keyword: string]: unknown;
 }
 

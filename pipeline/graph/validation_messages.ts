@@ -10,18 +10,22 @@ import type { Path } from "./located.ts";
 import { allowedKeys, type JsonSchema } from "./schema_paths.ts";
 import { closest, didYouMean, didYouMeanOf, enumerate } from "./suggestions.ts";
 
-type Issue = z.core.$ZodIssue;
+/** A mistake as zod finds it. */
+export type Issue = z.core.$ZodIssue;
 
 /** One mistake and the part of the value that it is about. */
 export interface Explanation {
+  /** Steps to the part. */
   readonly path: Path;
   /** Whether the mistake is about the key at the end of the path, or about its value. */
   readonly about: "key" | "value";
+  /** What is wrong, what is wanted and what was found. */
   readonly message: string;
 }
 
 /** What was checked. */
 export interface Checked {
+  /** The value as it was written. */
   readonly value: unknown;
   /** JSON Schema of what is allowed, for suggestions. */
   readonly schema: JsonSchema;

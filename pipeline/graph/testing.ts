@@ -1,11 +1,37 @@
 /**
- * Small stages that do nothing, for the tests of the graph.
+ * Helpers of the tests of experiment files: YAML with positions, messages as lines, and small stages
+ * that do nothing.
  *
  * @module
  */
 
+import assert from "node:assert/strict";
 import { z } from "zod";
+import { parseYaml } from "./document.ts";
+import { ConfigurationError } from "./experiment.ts";
+import type { LocatedMap } from "./located.ts";
+import { ProblemList } from "./problems.ts";
 import type { Source, Stage } from "./stage.ts";
+
+/** The map that a YAML text holds, as if it stood in `/files/test.yaml`. */
+export function locatedMap(text: string): LocatedMap {
+  const problems = new ProblemList();
+  const root = parseYaml(text, { file: "test.yaml", folder: "/files" }, problems);
+  problems.throwIfAny();
+  assert.equal(root?.kind, "map");
+  return root as LocatedMap;
+}
+
+/** The problems as they are shown, one line each. */
+export function linesOf(problems: ProblemList): string[] {
+  try {
+    problems.throwIfAny();
+  } catch (error) {
+    assert.ok(error instanceof ConfigurationError);
+    return error.message.split("\n");
+  }
+  return [];
+}
 
 const quantizer = z.discriminatedUnion("method", [
   z.strictObject({ method: z.literal("none") }),
@@ -104,4 +130,38 @@ export const FAKE_STAGES: readonly Stage[] = [
     sources: ({ tasks }) =>
       tasks.flatMap((task, index) => textSources(task.data.text, `tasks.${index}.data.text`)),
   }),
+  fake({
+    name: "note",
+    accepts: [],
+    produces: "files",
+    parameters: z.strictObject({ text: z.string() }),
+  }),
 ];
+
+/** The example of the design, whose stages are `FAKE_STAGES`. */
+export const EXAMPLE = `
+name: balance
+seed: 42
+vars:
+  model: path/to/hf-folder
+  corpus: path/to/stories.txt
+graph:
+  base:     { stage: quantize, model: "\${model}", quantizer: { method: rtn, bits: 4, group_size: 32 } }
+  adapter:  { stage: initialize, from: base, form: qa-blora, rank: 16, alpha: 16, init: zero }
+  tuned:    { stage: train, from: adapter, data: { text: "\${corpus}" }, steps: 50, batch_size: 8, length: 256,
+              optimizer: { name: adamw, lr: 2e-4 }, shuffle: true }
+  merged:   { stage: merge, from: tuned }
+  quality:
+    stage: evaluate
+    from: [base, tuned, merged]
+    tasks: [ { task: perplexity, data: { text: "\${corpus}" }, window: 512 } ]
+grid:
+  base.quantizer.bits: [4, 2]
+  adapter.rank: [4, 16]
+  seed: [1, 2]
+table:
+  rows: [adapter.form, adapter.rank]
+  columns: [base.quantizer.bits]
+  value: quality.tuned.perplexity
+  over: seed
+`;

@@ -3,7 +3,7 @@ import { parse } from "yaml";
 import { parseYaml } from "./document.ts";
 import { lookup, originOf, originOfKey, toPlain } from "./located.ts";
 import { ProblemList } from "./problems.ts";
-import { linesOf, locatedMap } from "./testing.ts";
+import { linesOf, locatedMap } from "./testing/experiment_files.ts";
 
 function mistakesIn(text: string): string[] {
   const problems = new ProblemList();

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { readExperimentFile } from "./extends.ts";
 import { type LocatedMap, originOf, toPlain } from "./located.ts";
 import { ProblemList } from "./problems.ts";
-import { linesOf } from "./testing.ts";
+import { linesOf } from "./testing/experiment_files.ts";
 
 /** Writes files into a fresh folder, reads one, and shows the folder as "DIR". */
 async function read(

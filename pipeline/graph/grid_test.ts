@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expandGrid, product } from "./grid.ts";
 import { fromPlain, type LocatedMap, lookup, toPlain } from "./located.ts";
 import { ProblemList } from "./problems.ts";
-import { linesOf, locatedMap } from "./testing.ts";
+import { linesOf, locatedMap } from "./testing/experiment_files.ts";
 
 const SEEDED = { seed: 22 };
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Interpolator } from "./interpolation.ts";
 import { type Located, type LocatedMap, lookup, toPlain } from "./located.ts";
 import { ProblemList } from "./problems.ts";
-import { linesOf, locatedMap } from "./testing.ts";
+import { linesOf, locatedMap } from "./testing/experiment_files.ts";
 
 const ENVIRONMENT = new Map([["DATA", "/data"]]);
 

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import { type Cell, ConfigurationError, type Experiment } from "./experiment.ts";
 import { experimentFromObject, loadExperiment } from "./load.ts";
-import { EXAMPLE, FAKE_STAGES } from "./testing.ts";
+import { EXAMPLE, FAKE_STAGES } from "./testing/experiment_files.ts";
 
 const ENVIRONMENT = new Map([["DATA", "/data"]]);
 const OPTIONS = { stages: FAKE_STAGES, environment: (name: string) => ENVIRONMENT.get(name) };

@@ -16,7 +16,7 @@ import {
   toPlain,
 } from "./located.ts";
 import { ProblemList } from "./problems.ts";
-import { linesOf, locatedMap } from "./testing.ts";
+import { linesOf, locatedMap } from "./testing/experiment_files.ts";
 
 const SEEDED = { seed: 20 };
 const HERE: Origin = { position: null, folder: "/here" };

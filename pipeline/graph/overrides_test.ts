@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { lookup, originOf, toPlain } from "./located.ts";
 import { applyOverrides } from "./overrides.ts";
 import { ProblemList } from "./problems.ts";
-import { linesOf, locatedMap } from "./testing.ts";
+import { linesOf, locatedMap } from "./testing/experiment_files.ts";
 
 const TEXT = `
 vars: { model: a }

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { experimentSchema } from "./schema.ts";
 import type { JsonSchema } from "./schema_paths.ts";
 import type { Stage } from "./stage.ts";
-import { EXAMPLE, FAKE_STAGES } from "./testing.ts";
+import { EXAMPLE, FAKE_STAGES } from "./testing/experiment_files.ts";
 
 /** Paths that an independent validator finds wrong. */
 function mistakes(schema: Record<string, unknown>, value: unknown): string[] {

@@ -7,11 +7,11 @@
 
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { parseYaml } from "./document.ts";
-import { ConfigurationError } from "./experiment.ts";
-import type { LocatedMap } from "./located.ts";
-import { ProblemList } from "./problems.ts";
-import type { Source, Stage } from "./stage.ts";
+import { parseYaml } from "../document.ts";
+import { ConfigurationError } from "../experiment.ts";
+import type { LocatedMap } from "../located.ts";
+import { ProblemList } from "../problems.ts";
+import type { Source, Stage } from "../stage.ts";
 
 /** The map that a YAML text holds, as if it stood in `/files/test.yaml`. */
 export function locatedMap(text: string): LocatedMap {

@@ -13,7 +13,7 @@ import { proveSubgroups, type SubgroupProof } from "./subgroups.ts";
 /** What to do where WebGPU finds no adapter. */
 export const SETUP_HINT: string =
   "No WebGPU adapter was found: run `deno task setup`, which installs a Vulkan driver or prints " +
-  "the line that does, or choose `--device cpu`";
+  "the line that does";
 
 /** PCI vendor id of Mesa's software renderers, as WebGPU reports it. */
 const MESA_SOFTWARE = "65541";
@@ -205,7 +205,7 @@ async function openDevice(
   } catch (error) {
     throw new DeviceError(
       `The adapter ${adapter.info.description} gave no device: ${messageOf(error)}. ` +
-        `Run \`deno task doctor\` to see its limits, or choose \`--device cpu\``,
+        `Run \`deno task doctor\` to see its limits`,
     );
   }
 }

@@ -150,8 +150,8 @@ table:
     "description, seed, vars, graph, grid, zip, include, exclude, table",
     'own.yaml:6:38: The variable \${modle} is not declared in vars; did you mean "model"?',
     "own.yaml:6:82: base.quantizer.bits must be 2, 3, 4 or 8: found 5",
-    'own.yaml:6:85: Unknown key "grop_size" in base.quantizer; did you mean "group_size"? ' +
-    "Allowed: method, bits, group_size",
+    'own.yaml:6:85: Unknown key "grop_size" in base.quantizer with method "rtn"; did you mean ' +
+    '"group_size"? Allowed: method, bits, group_size',
     'own.yaml:7:21: Unknown stage "quantise" in other; did you mean "quantize"? Allowed: ' +
     "quantize, initialize, train, merge, evaluate, note",
     'own.yaml:8:3: Missing key "model" in third: it must be text',
@@ -204,8 +204,8 @@ Deno.test("loadExperiment() reports a wrong value of the grid there, and once", 
 `);
   assert.deepEqual(lines, [
     "own.yaml:6:28: base.quantizer.bits must be 2, 3, 4 or 8: found 7",
-    'own.yaml:7:31: Unknown key "grop_size" in base.quantizer; did you mean "group_size"? ' +
-    "Allowed: method, bits, group_size",
+    'own.yaml:7:31: Unknown key "grop_size" in base.quantizer with method "rtn"; did you mean ' +
+    '"group_size"? Allowed: method, bits, group_size',
     'own.yaml:8:3: Unknown key "modle" in base; did you mean "model"? Allowed: stage, model, quantizer',
     "own.yaml:9:13: seed must be a whole number of at least 0: found -2",
   ]);

@@ -6,7 +6,7 @@
 
 import type { Origin } from "./located.ts";
 import type { ProblemList } from "./problems.ts";
-import { allowedKeys, hasPath, jsonSchemaOf } from "./schema_paths.ts";
+import { allowedMap, hasPath, jsonSchemaOf } from "./schema_paths.ts";
 import type { Stage } from "./stage.ts";
 import { didYouMean } from "./suggestions.ts";
 
@@ -53,7 +53,7 @@ export function checkParameterPath(
     const schema = jsonSchemaOf(node.stage.parameters);
     if (rest.length > 0 && hasPath(schema, rest)) return;
     const around = rest.slice(0, -1);
-    for (const key of allowedKeys(schema, undefined, around)) {
+    for (const key of allowedMap(schema, undefined, around).keys) {
       candidates.push([head, ...around, key].join("."));
     }
   }

@@ -67,20 +67,40 @@ export function jsonSchemaOf(schema: z.ZodType): JsonSchema {
   return json;
 }
 
+/** What a map may be. */
+export interface AllowedMap {
+  /** The keys it may have. */
+  readonly keys: readonly string[];
+  /** The constants that decided between alternatives, as text: `method "rtn"`. */
+  readonly choices: readonly string[];
+}
+
 /**
- * The keys that a map may have.
+ * What a map may be.
  *
  * @param value The whole value; it decides between the alternatives of a discriminated union.
  * @param path Where in it the map stands.
  */
-export function allowedKeys(root: JsonSchema, value: unknown, path: Path): string[] {
-  let alternatives = fitting(variants(root, root), value);
+export function allowedMap(root: JsonSchema, value: unknown, path: Path): AllowedMap {
+  let all = variants(root, root);
+  let alternatives = fitting(all, value);
   let part = value;
   for (const key of path) {
     part = (part as Record<string, unknown> | null | undefined)?.[key];
-    alternatives = fitting(alternatives.flatMap((schema) => step(root, schema, key)), part);
+    all = alternatives.flatMap((schema) => step(root, schema, key));
+    alternatives = fitting(all, part);
   }
-  return [...new Set(alternatives.flatMap(({ properties }) => Object.keys(properties ?? {})))];
+  const keys = [
+    ...new Set(alternatives.flatMap(({ properties }) => Object.keys(properties ?? {}))),
+  ];
+  const [chosen] = alternatives;
+  const isChoice = alternatives.length === 1 && all.length > 1;
+  const choices = isChoice
+    ? Object.entries(chosen?.properties ?? {}).flatMap(([key, property]) =>
+      property.const === undefined ? [] : [`${key} ${JSON.stringify(property.const)}`]
+    )
+    : [];
+  return { keys, choices };
 }
 
 /** Whether any value that fits the schema has something at a path. */

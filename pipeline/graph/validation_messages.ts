@@ -7,7 +7,7 @@
 
 import type { z } from "zod";
 import type { Path } from "./located.ts";
-import { allowedKeys, type JsonSchema } from "./schema_paths.ts";
+import { allowedMap, type JsonSchema } from "./schema_paths.ts";
 import { closest, didYouMean, didYouMeanOf, enumerate } from "./suggestions.ts";
 
 /** A mistake as zod finds it. */
@@ -84,16 +84,15 @@ function isAboutKind(issue: Issue): boolean {
 function explain(path: Path, issue: Issue, checked: Checked): Detailed[] {
   const name = nameOf(checked.label, path);
   if (issue.code === "unrecognized_keys") {
-    const allowed = [
-      ...(path.length === 0 ? checked.keys ?? [] : []),
-      ...allowedKeys(checked.schema, checked.value, path),
-    ];
+    const { keys, choices } = allowedMap(checked.schema, checked.value, path);
+    const allowed = [...(path.length === 0 ? checked.keys ?? [] : []), ...keys];
+    const choice = choices.length === 0 ? "" : ` with ${enumerate(choices, "and")}`;
     return issue.keys.map((key) => {
       const intention = closest(key, allowed);
       return {
         path: [...path, key],
         about: "key" as const,
-        message: `Unknown key ${JSON.stringify(key)}${name === "" ? "" : ` in ${name}`}` +
+        message: `Unknown key ${JSON.stringify(key)}${name === "" ? "" : ` in ${name}`}${choice}` +
           didYouMeanOf(key, allowed),
         ...(intention === null ? {} : { intention: [...path, intention].join(".") }),
       };

@@ -105,14 +105,14 @@ Deno.test("explainIssues() names the value wanted and the value found", () => {
 
 Deno.test("explainIssues() lists the keys of the alternative that was meant", () => {
   assert.deepEqual(messages({ quantizer: { method: "rtn", bits: 4, grop_size: 32 } }), [
-    'quantizer.grop_size (key): Unknown key "grop_size" in base.quantizer; did you mean ' +
-    '"group_size"? Allowed: method, bits, group_size',
+    'quantizer.grop_size (key): Unknown key "grop_size" in base.quantizer with method "rtn"; ' +
+    'did you mean "group_size"? Allowed: method, bits, group_size',
   ]);
   assert.deepEqual(messages({ quantizer: { method: "none", bits: 4 } }), [
-    'quantizer.bits (key): Unknown key "bits" in base.quantizer; allowed: method',
+    'quantizer.bits (key): Unknown key "bits" in base.quantizer with method "none"; allowed: method',
   ]);
   assert.deepEqual(messages({ layers: { l1: { method: "none", bits: 4 } } }), [
-    'layers.l1.bits (key): Unknown key "bits" in base.layers.l1; allowed: method',
+    'layers.l1.bits (key): Unknown key "bits" in base.layers.l1 with method "none"; allowed: method',
   ]);
   assert.deepEqual(messages({ init: { peft: "x", scael: 2 } }), [
     'init.scael (key): Unknown key "scael" in base.init; did you mean "scale"? Allowed: peft, scale',

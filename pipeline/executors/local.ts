@@ -166,9 +166,9 @@ class WorkerProcess {
     await Promise.all([this.#readOutput(), this.#readErrors()]);
     const status = await this.#process.status;
     const { task } = this;
-    this.task = null;
-    if (task !== null) this.#listener.event(this.#lastEvent(task, status));
+    // In this order, so that the pool gives no further stage to this worker.
     this.#listener.exit();
+    if (task !== null) this.#listener.event(this.#lastEvent(task, status));
   }
 
   async #readOutput(): Promise<void> {

@@ -1,7 +1,9 @@
 /**
- * An adapter in host memory and its folder on disk: `adapter_config.json` and
- * `adapter_model.safetensors` as PEFT lays them out. A plain LoRA adapter loads in PEFT as it is; the
- * pooled forms carry a `peft_type` of their own, so that PEFT refuses them instead of misreading them.
+ * An adapter in host memory and its folder in the store: the matrices in `adapter_model.safetensors`
+ * under PEFT's names, and `adapter.json` with the shape and scale of every layer's pair.
+ *
+ * A plain LoRA adapter gets PEFT's `adapter_config.json` too, and loads there as it is. The pooled
+ * forms do not: PEFT would read their matrices and compute something else.
  *
  * @module
  */
@@ -9,6 +11,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { type PeftConfig, writePeftAdapter } from "../formats/peft.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
 import { readJson } from "../models/model_folder.ts";
 import type { AdapterShape } from "./plan.ts";
@@ -25,14 +28,12 @@ export interface HostModule {
 /** What describes an adapter as a whole. */
 export interface AdapterDescription {
   readonly form: string;
-  /** Nominal rank and alpha, as configured. */
-  readonly rank: number;
-  readonly alpha: number;
-  readonly rankStabilized: boolean;
+  /** Convention of pooling, for readers: `scale` of every module is stated for averages. */
   readonly pooling: "average" | "sum";
-  /** Key of the base model in the store, or its path. */
+  /** Key of the base model in the store. */
   readonly base: string;
-  readonly targets: readonly string[];
+  /** Configuration of a plain LoRA; null for pooled forms. */
+  readonly peft: PeftConfig | null;
 }
 
 /** An adapter: its description and, by path of the linear layer, its matrices. */
@@ -41,18 +42,22 @@ export interface HostAdapter {
   readonly modules: ReadonlyMap<string, HostModule>;
 }
 
-const CONFIG_FILE = "adapter_config.json";
+const DESCRIPTION_FILE = "adapter.json";
 const TENSORS_FILE = "adapter_model.safetensors";
-const PREFIX = "base_model.model.";
 
-/** `equipoise` in `adapter_config.json`. */
-const ownSchema = z.object({
+const fileSchema = z.strictObject({
+  format: z.literal("equipoise/adapter"),
   form: z.string(),
   pooling: z.enum(["average", "sum"]),
   base: z.string(),
+  peft: z.looseObject({
+    r: z.number(),
+    lora_alpha: z.number(),
+    target_modules: z.union([z.string(), z.array(z.string())]),
+  }).nullable(),
   modules: z.record(
     z.string(),
-    z.object({
+    z.strictObject({
       pool: z.int().positive(),
       repeat: z.int().positive(),
       rank: z.int().positive(),
@@ -63,56 +68,53 @@ const ownSchema = z.object({
   ),
 });
 
-const configSchema = z.object({
-  r: z.number(),
-  lora_alpha: z.number(),
-  use_rslora: z.boolean().default(false),
-  target_modules: z.array(z.string()),
-  equipoise: ownSchema,
-});
-
 /** Writes an adapter into an existing folder. */
 export async function writeAdapter(folder: string, adapter: HostAdapter): Promise<void> {
-  const { description, modules } = adapter;
-  const tensors: { name: string; shape: readonly number[]; values: Float32Array }[] = [];
-  for (const [path, { shape, a, b }] of modules) {
-    if (a !== null && shape.a !== null) {
-      tensors.push({ name: `${PREFIX}${path}.lora_A.weight`, shape: shape.a, values: a });
-    }
-    tensors.push({ name: `${PREFIX}${path}.lora_B.weight`, shape: shape.b, values: b });
-  }
+  const { description: { form, pooling, base, peft }, modules } = adapter;
+  if (peft === null) writeTensors(folder, modules);
+  else writePeftAdapter(folder, { config: peft, modules: loraFactors(modules) });
+  const file: z.input<typeof fileSchema> = {
+    format: "equipoise/adapter",
+    form,
+    pooling,
+    base,
+    peft: peft === null ? null : { ...peft },
+    modules: Object.fromEntries(
+      [...modules].map(([path, { shape }]) => [
+        path,
+        { ...shape, a: shape.a === null ? null : [...shape.a], b: [...shape.b] },
+      ]),
+    ),
+  };
+  await Deno.writeTextFile(join(folder, DESCRIPTION_FILE), JSON.stringify(file, null, 2) + "\n");
+}
+
+function writeTensors(folder: string, modules: HostAdapter["modules"]): void {
+  const tensors = [...modules].flatMap(([path, { shape, a, b }]) => [
+    ...(a === null || shape.a === null
+      ? []
+      : [{ name: factorName(path, "A"), shape: shape.a, values: a }]),
+    { name: factorName(path, "B"), shape: shape.b, values: b },
+  ]);
   using writer = SafetensorsWriter.create(
     join(folder, TENSORS_FILE),
     tensors.map(({ name, shape }) => ({ name, dtype: "F32" as const, shape })),
-    { form: description.form, pooling: description.pooling },
   );
   for (const { name, values } of tensors) writer.write(name, values);
   writer.finish();
-  const config = {
-    peft_type: description.form === "lora" ? "LORA" : "EQUIPOISE_POOLED",
-    task_type: "CAUSAL_LM",
-    base_model_name_or_path: description.base,
-    inference_mode: true,
-    r: description.rank,
-    lora_alpha: description.alpha,
-    lora_dropout: 0,
-    use_rslora: description.rankStabilized,
-    use_dora: false,
-    bias: "none",
-    fan_in_fan_out: false,
-    init_lora_weights: true,
-    rank_pattern: {},
-    alpha_pattern: {},
-    modules_to_save: null,
-    target_modules: description.targets,
-    equipoise: {
-      form: description.form,
-      pooling: description.pooling,
-      base: description.base,
-      modules: Object.fromEntries([...modules].map(([path, { shape }]) => [path, shape])),
-    },
-  };
-  await Deno.writeTextFile(join(folder, CONFIG_FILE), JSON.stringify(config, null, 2) + "\n");
+}
+
+function loraFactors(modules: HostAdapter["modules"]) {
+  return new Map(
+    [...modules].map(([path, { shape: { rank, scale, a: shapeA, b: shapeB }, a, b }]) => {
+      if (a === null || shapeA === null) throw new RangeError(`${path} has no pair of factors`);
+      return [path, { rank, scale, inputs: shapeA[1], outputs: shapeB[0], a, b }];
+    }),
+  );
+}
+
+function factorName(path: string, factor: "A" | "B"): string {
+  return `base_model.model.${path}.lora_${factor}.weight`;
 }
 
 /**
@@ -121,42 +123,30 @@ export async function writeAdapter(folder: string, adapter: HostAdapter): Promis
  * @throws {UserError} If a file is missing or malformed, or a tensor does not have its shape.
  */
 export async function readAdapter(folder: string): Promise<HostAdapter> {
-  const file = join(folder, CONFIG_FILE);
-  const parsed = configSchema.safeParse(await readJson(file));
+  const file = join(folder, DESCRIPTION_FILE);
+  const parsed = fileSchema.safeParse(await readJson(file));
   if (!parsed.success) {
     throw new UserError(`${file} is malformed: ${z.prettifyError(parsed.error)}`);
   }
-  const { equipoise, r, lora_alpha, use_rslora, target_modules } = parsed.data;
+  const { form, pooling, base, peft, modules: shapes } = parsed.data;
   using tensors = SafetensorsFile.open(join(folder, TENSORS_FILE));
   const read = (name: string, shape: readonly [number, number]): Float32Array => {
     const found = tensors.tensors.get(name)?.shape;
     if (found === undefined || found.join() !== shape.join()) {
       throw new UserError(
         `${folder}: tensor "${name}" is ${found === undefined ? "missing" : `[${found}]`}, but ` +
-          `${CONFIG_FILE} wants [${shape}]`,
+          `${DESCRIPTION_FILE} wants [${shape}]`,
       );
     }
     return tensors.readFloats(name);
   };
   const modules = new Map<string, HostModule>();
-  for (const [path, shape] of Object.entries(equipoise.modules)) {
-    const name = `${PREFIX}${path}`;
+  for (const [path, shape] of Object.entries(shapes)) {
     modules.set(path, {
       shape,
-      a: shape.a === null ? null : read(`${name}.lora_A.weight`, shape.a),
-      b: read(`${name}.lora_B.weight`, shape.b),
+      a: shape.a === null ? null : read(factorName(path, "A"), shape.a),
+      b: read(factorName(path, "B"), shape.b),
     });
   }
-  return {
-    description: {
-      form: equipoise.form,
-      pooling: equipoise.pooling,
-      base: equipoise.base,
-      rank: r,
-      alpha: lora_alpha,
-      rankStabilized: use_rslora,
-      targets: target_modules,
-    },
-    modules,
-  };
+  return { description: { form, pooling, base, peft }, modules };
 }

@@ -10,7 +10,7 @@ import { type HostModule, writeAdapter } from "../adapters/adapter.ts";
 import { forms } from "../adapters/forms.ts";
 import { adapterParameters, type AdapterShape, planAdapter } from "../adapters/plan.ts";
 import { UserError } from "../errors.ts";
-import { loraScale, readPeftAdapter } from "../formats/peft.ts";
+import { type PeftConfig, readPeftAdapter } from "../formats/peft.ts";
 import type { Stage } from "../graph/stage.ts";
 import { initializers } from "../initializers/registry.ts";
 import {
@@ -109,24 +109,14 @@ export const initialize: Stage<InitializeParameters> = {
       return { metrics: {}, facts: { trained_parameters: parameterCount(model.config) } };
     }
     const linears = modelLinears(model.config);
-    const modules = typeof options.init === "string"
+    const { modules, peft } = typeof options.init === "string"
       ? createModules(options, linears, model, seed)
       : importPeft(
         (await context.resolve({ reference: options.init.peft, path: "init.peft" }))[0] ?? "",
         linears,
       );
-    const adapter = {
-      description: {
-        form: options.form,
-        rank: options.rank,
-        alpha: options.alpha,
-        rankStabilized: options.use_rslora,
-        pooling: options.pooling,
-        base: input.key,
-        targets: options.target_modules,
-      },
-      modules,
-    };
+    const { form, pooling } = options;
+    const adapter = { description: { form, pooling, base: input.key, peft }, modules };
     await writeAdapter(context.folder, adapter);
     const count = [...modules.values()]
       .reduce((sum, { shape }) => sum + adapterParameters(shape), 0);
@@ -142,7 +132,7 @@ function createModules(
   linears: readonly LinearShape[],
   model: ModelFolder,
   seed: number,
-): Map<string, HostModule> {
+): { modules: Map<string, HostModule>; peft: PeftConfig | null } {
   const initializer = initializers.find(({ name }) => name === options.init);
   if (initializer === undefined) throw new RangeError(`Unknown initializer ${options.init}`);
   const modules = new Map<string, HostModule>();
@@ -160,14 +150,19 @@ function createModules(
     );
     if (shape !== null) modules.set(linear.path, initializer.initialize(linear, shape, seed));
   }
-  return modules;
+  const { form, rank, alpha, use_rslora, target_modules } = options;
+  const peft = { r: rank, lora_alpha: alpha, use_rslora, target_modules };
+  return { modules, peft: form === "lora" ? peft : null };
 }
 
 /** The modules of a PEFT LoRA adapter, with the scale its own configuration states. */
-function importPeft(folder: string, linears: readonly LinearShape[]): Map<string, HostModule> {
+function importPeft(
+  folder: string,
+  linears: readonly LinearShape[],
+): { modules: Map<string, HostModule>; peft: PeftConfig } {
   const { config, modules: factors } = readPeftAdapter(folder);
   const modules = new Map<string, HostModule>();
-  for (const [path, { a, b, rank, inputs, outputs }] of factors) {
+  for (const [path, { a, b, rank, scale, inputs, outputs }] of factors) {
     const linear = linears.find((linear) => linear.path === path);
     if (linear === undefined) {
       throw new UserError(`${folder} adapts "${path}", which the base model does not have`);
@@ -182,11 +177,11 @@ function importPeft(folder: string, linears: readonly LinearShape[]): Map<string
       pool: 1,
       repeat: 1,
       rank,
-      scale: loraScale(config, path, rank),
+      scale,
       a: [rank, inputs],
       b: [outputs, rank],
     };
     modules.set(path, { shape, a, b });
   }
-  return modules;
+  return { modules, peft: config };
 }

@@ -75,6 +75,9 @@ export async function runTraining(
   const evaluation = options.evaluation === undefined
     ? null
     : await load(options.evaluation, "evaluation");
+  for (const remark of [...dataset.remarks ?? [], ...evaluation?.remarks ?? []]) {
+    context.log(remark);
+  }
   const { model, batch } = await setUp(await context.device(), subject, options);
   try {
     const result = await train({

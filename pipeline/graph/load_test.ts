@@ -321,6 +321,26 @@ grid:
   ]);
 });
 
+Deno.test("experimentFromObject() shows a stage the chain that it stands on, for each input", () => {
+  const chains: string[] = [];
+  const stages = FAKE_STAGES.map((stage) =>
+    stage.name !== "evaluate" ? stage : {
+      ...stage,
+      check: (_: unknown, upstream: readonly { readonly stage: string }[]) => {
+        chains.push(upstream.map((node) => node.stage).join(" "));
+        return [];
+      },
+    }
+  );
+  const { grid: _, table: __, ...single } = parse(EXAMPLE);
+  experimentFromObject(single, { ...OPTIONS, stages, folder: "." });
+  assert.deepEqual(chains, [
+    "quantize",
+    "train initialize quantize",
+    "merge train initialize quantize",
+  ]);
+});
+
 Deno.test("loadExperiment() names the option where a setting is wrong", async () => {
   const lines = await mistakes(BASE, ["base.quantizer.bits=5", "base.modl=x", "name=a/b"]);
   assert.deepEqual(lines, [

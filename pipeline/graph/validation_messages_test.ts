@@ -26,6 +26,11 @@ const schema = z.strictObject({
   lr: z.number().positive().max(1).optional(),
   block: z.number().multipleOf(32).optional(),
   flag: z.boolean().optional(),
+  source: z.union([
+    z.strictObject({ jsonl: z.string(), prompt: z.string() }),
+    z.strictObject({ text: z.string(), eos: z.boolean() }),
+    z.strictObject({ table: z.string(), columns: z.array(z.string()) }),
+  ]).optional(),
   tasks: z.array(z.strictObject({ task: z.enum(["perplexity", "choice"]) })).min(1).max(2)
     .optional(),
   trains: z.array(z.enum(["adapter", "norms"])).refine(
@@ -93,6 +98,10 @@ Deno.test("explainIssues() names the value wanted and the value found", () => {
     [
       { rank: "laro" },
       'rank (value): base.rank must be a number or "lora": found "laro"; did you mean "lora"?',
+    ],
+    [
+      { source: { text: "x", eos: 1 } },
+      "source.eos (value): base.source.eos must be true or false: found 1",
     ],
     [{ init: 3 }, 'init (value): base.init must be "zero" or a map: found 3'],
     [

@@ -5,8 +5,8 @@
  */
 
 import type { Device, Operations, Recording, Tensor } from "../../kernels/device.ts";
+import { backwardBlock, forwardBlock, trains as blockTrains } from "./block.ts";
 import {
-  backwardBlock,
   type BatchShape,
   type BlockActivations,
   blockActivations,
@@ -14,9 +14,7 @@ import {
   blockEnvironment,
   type BlockGradients,
   blockGradients,
-  forwardBlock,
-  trains as blockTrains,
-} from "./block.ts";
+} from "./block_tensors.ts";
 import type { LanguageModel } from "./language_model.ts";
 import { UserError } from "../errors.ts";
 import type { ParameterSlab } from "./parameters.ts";

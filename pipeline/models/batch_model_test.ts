@@ -13,7 +13,7 @@ import { RandomModel } from "./random_model.ts";
 const BATCH = 2;
 const LENGTH = 5;
 const SMALL = {
-  hidden_size: 8,
+  hidden_size: 16,
   intermediate_size: 12,
   num_hidden_layers: 2,
   num_attention_heads: 4,
@@ -32,7 +32,7 @@ const ARCHITECTURES: Record<string, Record<string, unknown>> = {
   },
   "mistral with a window": { ...SMALL, model_type: "mistral", sliding_window: 3 },
   "qwen2 with biases": { ...SMALL, model_type: "qwen2", use_sliding_window: false },
-  "qwen3 with q/k norms": { ...SMALL, model_type: "qwen3", head_dim: 6 },
+  "qwen3 with q/k norms": { ...SMALL, model_type: "qwen3", head_dim: 8 },
 };
 
 function fill(batch: BatchModel): void {

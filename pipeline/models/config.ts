@@ -100,6 +100,12 @@ export function parseConfig(json: unknown, file: string): ModelConfig {
       `${file}: num_attention_heads is ${heads}, which num_key_value_heads ${kvHeads} does not divide`,
     );
   }
+  if (headDim % 4 !== 0) {
+    throw new UserError(
+      `${file}: heads have ${headDim} features (head_dim, or hidden_size / num_attention_heads), but ` +
+        `kernels read them four at a time; this version runs multiples of 4`,
+    );
+  }
   const rope = fields.object("rope_parameters") ?? fields.object("rope_scaling");
   const maxPositions = fields.count("max_position_embeddings", 2048);
   const partial = fields.number("partial_rotary_factor", 1);

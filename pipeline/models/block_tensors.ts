@@ -1,0 +1,160 @@
+/**
+ * The tensors of a transformer block: what it shares with all others, what its forward pass saves, and
+ * the temporary gradients of its backward pass.
+ *
+ * @module
+ */
+
+import type { AttentionShape, Tensor } from "../../kernels/device.ts";
+import type { ModelConfig } from "./config.ts";
+import type { Block } from "./language_model.ts";
+import { ropeTables } from "./rope.ts";
+import type { TensorScope } from "./tensor_scope.ts";
+
+/** Shape of a batch: `T = batchSize * length` tokens. */
+export interface BatchShape {
+  readonly batchSize: number;
+  readonly length: number;
+}
+
+/** What all blocks of a recording share: rotary tables and attention's shape. */
+export interface BlockEnvironment {
+  readonly config: ModelConfig;
+  readonly attention: AttentionShape;
+  readonly cosines: Tensor;
+  readonly sines: Tensor;
+  /** `[T, n * headDim]` seen as `[T * n, headDim]`: q/k normalization works on single heads. */
+  headRows(tensor: Tensor): Tensor;
+}
+
+/** What a block's forward pass leaves for its backward pass. */
+export interface BlockActivations {
+  /** `[T, hidden]`: the input after normalization. */
+  readonly normed: Tensor;
+  /**
+   * Queries and keys before q/k normalization: `queries` and `keys` themselves where there is none.
+   */
+  readonly rawQueries: Tensor;
+  readonly rawKeys: Tensor;
+  /** After normalization and rotation. */
+  readonly queries: Tensor;
+  readonly keys: Tensor;
+  readonly values: Tensor;
+  readonly attended: Tensor;
+  readonly logSumExp: Tensor;
+  /** `[T, hidden]`: the residual stream between attention and MLP. */
+  readonly middle: Tensor;
+  readonly middleNormed: Tensor;
+  /** `[T, intermediate]`. */
+  readonly gate: Tensor;
+  readonly up: Tensor;
+  readonly activated: Tensor;
+  /** `[T, R]` of each adapted linear layer, by name. */
+  readonly hidden: Readonly<Record<string, Tensor>>;
+}
+
+/** Temporary gradients of one block's backward pass, shared by all blocks. */
+export interface BlockGradients {
+  /** `[T, hidden]`. */
+  readonly normed: Tensor;
+  readonly queries: Tensor;
+  readonly keys: Tensor;
+  readonly rawQueries: Tensor;
+  readonly rawKeys: Tensor;
+  readonly values: Tensor;
+  readonly attended: Tensor;
+  /** `[T, intermediate]`. */
+  readonly activated: Tensor;
+  readonly gate: Tensor;
+  readonly up: Tensor;
+}
+
+/** Rotary tables and shapes for batches of `shape`. */
+export function blockEnvironment(
+  scope: TensorScope,
+  config: ModelConfig,
+  { batchSize, length }: BatchShape,
+): BlockEnvironment {
+  const tables = ropeTables(config, length);
+  const shape = [length, config.rotaryDim / 2];
+  const cosines = scope.tensor("f32", shape, "rope cosines");
+  const sines = scope.tensor("f32", shape, "rope sines");
+  scope.device.write(cosines, tables.cosines);
+  scope.device.write(sines, tables.sines);
+  const { heads, kvHeads, headDim, slidingWindow } = config;
+  return {
+    config,
+    cosines,
+    sines,
+    headRows: (tensor) => scope.device.view(tensor, 0, [tensor.size / headDim, headDim]),
+    attention: {
+      batch: batchSize,
+      length,
+      heads,
+      kvHeads,
+      headDim,
+      scale: 1 / Math.sqrt(headDim),
+      ...(slidingWindow !== null && slidingWindow < length ? { window: slidingWindow } : {}),
+    },
+  };
+}
+
+/** Allocates what one block saves; `adapted` holds the ranks of its adapters. */
+export function blockActivations(
+  scope: TensorScope,
+  config: ModelConfig,
+  tokens: number,
+  block: Block,
+): BlockActivations {
+  const make = (label: string, width: number) => scope.tensor("f32", [tokens, width], label);
+  const queryWidth = config.heads * config.headDim;
+  const keyWidth = config.kvHeads * config.headDim;
+  const queries = make("queries", queryWidth);
+  const keys = make("keys", keyWidth);
+  const hidden: Record<string, Tensor> = {};
+  for (const { shape, adapter } of Object.values(block.linears)) {
+    if (adapter !== null) hidden[shape.name] = make(`hidden of ${shape.path}`, adapter.rank);
+  }
+  return {
+    normed: make("normed", config.hiddenSize),
+    rawQueries: config.queryKeyNorm ? make("raw queries", queryWidth) : queries,
+    rawKeys: config.queryKeyNorm ? make("raw keys", keyWidth) : keys,
+    queries,
+    keys,
+    values: make("values", keyWidth),
+    attended: make("attended", queryWidth),
+    logSumExp: make("log-sum-exp", config.heads),
+    middle: make("middle", config.hiddenSize),
+    middleNormed: make("middle normed", config.hiddenSize),
+    gate: make("gate", config.intermediateSize),
+    up: make("up", config.intermediateSize),
+    activated: make("activated", config.intermediateSize),
+    hidden,
+  };
+}
+
+/** Allocates the gradients that blocks share. */
+export function blockGradients(
+  scope: TensorScope,
+  config: ModelConfig,
+  tokens: number,
+): BlockGradients {
+  const make = (label: string, width: number) =>
+    scope.tensor("f32", [tokens, width], `gradient of ${label}`);
+  const queryWidth = config.heads * config.headDim;
+  const keyWidth = config.kvHeads * config.headDim;
+  const queries = make("queries", queryWidth);
+  const keys = make("keys", keyWidth);
+  return {
+    normed: make("normed", config.hiddenSize),
+    queries,
+    keys,
+    rawQueries: config.queryKeyNorm ? make("raw queries", queryWidth) : queries,
+    rawKeys: config.queryKeyNorm ? make("raw keys", keyWidth) : keys,
+    values: make("values", keyWidth),
+    attended: make("attended", config.heads * config.headDim),
+    activated: make("activated", config.intermediateSize),
+    gate: make("gate", config.intermediateSize),
+    up: make("up", config.intermediateSize),
+  };
+}

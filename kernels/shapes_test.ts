@@ -276,6 +276,8 @@ Deno.test("numbers that describe a weight, an adapter or attention must fit", ()
       /dropout stream is -1; pass an integer in \[0, 2\^32\)/,
     ],
     [() => shapes.checkAttention({ ...attention, headDim: 6 }), /4, does not divide headDim, 6/],
+    [() => shapes.checkAttention({ ...attention, kvHeads: 3 }), /kvHeads, 3, does not divide/],
+    [() => shapes.checkAttention({ ...attention, batch: 0 }), /batch is 0; it must be/],
     [() => shapes.checkAttention({ ...attention, window: 0 }), /window is 0; it must be/],
     [() => shapes.checkAttention({ ...attention, scale: Infinity }), /scale is Infinity/],
     [() => shapes.checkRope(rope), /6 columns, a rotary dimension of 12; headDim is only 10/],

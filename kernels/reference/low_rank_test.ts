@@ -99,4 +99,10 @@ Deno.test("dropout keeps what draws at least floor(rate * 2^32) and rescales it"
     .filter((i) => dropoutFactor(mask, i) !== dropoutFactor(other, i));
   assert.ok(differences.length > 10, "another stream is another mask");
   assert.equal(dropoutFactor({ ...mask, rate: 0 }, 0), 1);
+  const [draw] = threefry([1, 2], [0, 3]);
+  assert.ok(
+    dropoutFactor({ ...mask, rate: draw / 2 ** 32 }, 0) > 0,
+    "the threshold itself is kept",
+  );
+  assert.equal(dropoutFactor({ ...mask, rate: (draw + 1) / 2 ** 32 }, 0), 0);
 });

@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 import { experimentSchema } from "../pipeline/graph/schema.ts";
 import { stages } from "../pipeline/stages/registry.ts";
 
-const FILE = fileURLToPath(new URL("../experiments/schema/experiment.schema.json", import.meta.url));
+const FILE = fileURLToPath(
+  new URL("../experiments/schema/experiment.schema.json", import.meta.url),
+);
 
 await Deno.writeTextFile(FILE, JSON.stringify(experimentSchema(stages), null, 2) + "\n");
 console.error(`wrote ${FILE}`);

@@ -22,6 +22,8 @@ import { Store } from "./graph/store.ts";
 import { didYouMean } from "./graph/suggestions.ts";
 import { RunFolder } from "./reports/run_folder.ts";
 import { makeTable } from "./reports/table.ts";
+import { writeTensorboard } from "./reports/tensorboard.ts";
+import { trainingHistories } from "./reports/training_history.ts";
 
 /** Shipped experiments: searched for files that the current folder does not have. */
 const EXPERIMENTS = fileURLToPath(new URL("../experiments/", import.meta.url));
@@ -93,9 +95,10 @@ export async function runExperiment(
   const started = new Date().toISOString();
   const stages = options.stages ?? DEFAULT_STAGES;
   const out = resolve(options.out ?? "runs");
+  const checked = await checkedExperiment(experiment, options);
   using store = await Store.open(storeFolder(out));
   await store.sweep();
-  const { plan, device } = await plannedIn(store, experiment, options);
+  const { plan, device } = await plannedIn(store, checked, options);
   const folder = await RunFolder.create(join(out, plan.experiment.name), plan);
   options.onPlan?.(plan, folder.path);
   const equipoise = await codeVersion();
@@ -128,6 +131,7 @@ export async function runExperiment(
       finished: new Date().toISOString(),
     });
     await folder.writeResults(results);
+    await writeTensorboard(folder.path, await trainingHistories(results, store));
     return results;
   } finally {
     await executor[Symbol.asyncDispose]();
@@ -143,8 +147,9 @@ export async function planExperiment(
   experiment: string | Experiment,
   options: PlanOptions = {},
 ): Promise<Plan> {
+  const checked = await checkedExperiment(experiment, options);
   using store = await Store.open(storeFolder(resolve(options.out ?? "runs")));
-  return (await plannedIn(store, experiment, options)).plan;
+  return (await plannedIn(store, checked, options)).plan;
 }
 
 /**
@@ -162,17 +167,25 @@ export async function readExperiment(
   });
 }
 
-async function plannedIn(
-  store: Store,
+/** Before the store is opened: a wrong file leaves no folder behind. */
+async function checkedExperiment(
   experiment: string | Experiment,
   options: PlanOptions,
-): Promise<{ plan: Plan; device: DeviceInfo | null }> {
+): Promise<Experiment> {
   const loaded = typeof experiment === "string"
     ? await readExperiment(experiment, options)
     : experiment;
   checkTable(loaded);
+  return loaded;
+}
+
+async function plannedIn(
+  store: Store,
+  experiment: Experiment,
+  options: PlanOptions,
+): Promise<{ plan: Plan; device: DeviceInfo | null }> {
   let device: DeviceInfo | null = null;
-  const plan = await makePlan(loaded, {
+  const plan = await makePlan(experiment, {
     stages: await importStages(options.stages ?? DEFAULT_STAGES),
     store,
     deviceClass: async () => {

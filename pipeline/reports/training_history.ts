@@ -1,0 +1,51 @@
+/**
+ * The steps of every stage of a run that trained, from the store.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { UserError } from "../errors.ts";
+import type { Results, StageRecordResult } from "../graph/results.ts";
+import type { Store } from "../graph/store.ts";
+import type { StepRecord } from "../training/history.ts";
+import { LOSSES_FILE } from "../training/loop.ts";
+
+/** A stage that trained. */
+export interface TrainingHistory {
+  readonly key: string;
+  /** "tuned". */
+  readonly node: string;
+  readonly result: StageRecordResult;
+  readonly steps: readonly StepRecord[];
+}
+
+/**
+ * All stages that left `losses.jsonl`, in the order of the results.
+ *
+ * @throws {UserError} If a result is not in the store any more, or its losses cannot be read.
+ */
+export async function trainingHistories(
+  results: Results,
+  store: Store,
+): Promise<TrainingHistory[]> {
+  const histories: TrainingHistory[] = [];
+  for (const [key, { node, result }] of Object.entries(results.stages)) {
+    if (result === null) continue;
+    const { folder } = await store.artifact(key);
+    const steps = await readSteps(join(folder, LOSSES_FILE));
+    if (steps !== null) histories.push({ key, node, result, steps });
+  }
+  return histories;
+}
+
+async function readSteps(path: string): Promise<StepRecord[] | null> {
+  try {
+    const lines = (await Deno.readTextFile(path)).split("\n").filter((line) => line !== "");
+    return lines.map((line) => JSON.parse(line));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    if (error instanceof SyntaxError) throw new UserError(`${path} is damaged: ${error.message}`);
+    throw error;
+  }
+}

@@ -20,7 +20,7 @@ export interface PrivateSources {
   readonly parts: string;
   /** Stands for `/var/lib/apt/lists`. */
   readonly lists: string;
-  /** Release to prefer, "bookworm-backports". */
+  /** The release added, "bookworm-backports". */
   readonly release: string;
 }
 
@@ -45,7 +45,8 @@ const COMMON = [
  * @param packages Package names.
  * @param options.codename The running release, for messages.
  * @param options.asRoot Prefix that makes a command run as root.
- * @param options.backports Where the release's backports are preferred, if they are.
+ * @param options.backports A view of the sources with the release's backports, if there are any.
+ * @param options.fromBackports The packages that are better from there.
  */
 export function aptAttempts(
   packages: readonly string[],
@@ -53,9 +54,10 @@ export function aptAttempts(
     readonly codename: string;
     readonly asRoot: readonly string[];
     readonly backports: PrivateSources | null;
+    readonly fromBackports: readonly string[];
   },
 ): AptAttempt[] {
-  const { codename, asRoot, backports } = options;
+  const { codename, asRoot, backports, fromBackports } = options;
   // sudo drops most of the environment.
   const prefix = asRoot.length === 0 ? [] : [
     ...asRoot,
@@ -70,7 +72,7 @@ export function aptAttempts(
     update: [...aptGet, "update"],
     install: [...aptGet, ...install, ...packages],
   }];
-  if (backports !== null) {
+  if (backports !== null && fromBackports.length > 0) {
     const own = [
       ...aptGet,
       "-o",
@@ -86,7 +88,15 @@ export function aptAttempts(
     attempts.unshift({
       release: backports.release,
       update: [...own, "update"],
-      install: [...own, ...install, "--target-release", backports.release, ...packages],
+      // Not --target-release, which takes every dependency from the backports, too, and so gets in
+      // the way of packages of the release that want the same libraries.
+      install: [
+        ...own,
+        ...install,
+        ...packages.map((name) =>
+          fromBackports.includes(name) ? `${name}/${backports.release}` : name
+        ),
+      ],
     });
   }
   return attempts;

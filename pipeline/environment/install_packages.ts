@@ -28,7 +28,7 @@ export interface Installation {
  * @param packages Package names.
  * @param options.codename The running release.
  * @param options.asRoot Prefix that makes a command run as root.
- * @param options.preferBackports Whether the backports' version is worth a try.
+ * @param options.fromBackports The packages whose backports are worth a try.
  * @param options.sources Folder with the system's sources. Default: `/etc/apt`.
  */
 export async function installPackages(
@@ -36,18 +36,18 @@ export async function installPackages(
   options: {
     readonly codename: string;
     readonly asRoot: readonly string[];
-    readonly preferBackports: boolean;
+    readonly fromBackports: readonly string[];
     readonly sources?: string;
   },
 ): Promise<Installation> {
-  const { codename, asRoot, preferBackports, sources = "/etc/apt" } = options;
+  const { codename, asRoot, fromBackports, sources = "/etc/apt" } = options;
   const folder = await Deno.makeTempDir({ prefix: "equipoise-apt-" });
   try {
-    const backports = preferBackports
+    const backports = fromBackports.length > 0
       ? await preparePrivateSources(folder, sources, codename)
       : null;
     const problems: string[] = [];
-    for (const attempt of aptAttempts(packages, { codename, asRoot, backports })) {
+    for (const attempt of aptAttempts(packages, { codename, asRoot, backports, fromBackports })) {
       const update = await run(attempt.update);
       const install = await run(attempt.install);
       if (install.success) return { release: attempt.release, problems };

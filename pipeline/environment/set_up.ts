@@ -17,8 +17,10 @@ import {
 import { findPython, ORACLE_MODULES } from "./oracles.ts";
 import { type AdapterProbe, probeAdapter } from "./probe_adapter.ts";
 
-/** Releases whose backports have a Mesa worth having: lavapipe 25 is twice as fast as 22.3. */
-const RELEASES_WITH_FASTER_BACKPORTS: ReadonlySet<string> = new Set(["bookworm"]);
+/** Packages whose backports are worth having, by release: lavapipe 25 is twice as fast as 22.3. */
+const BETTER_BACKPORTS: Readonly<Record<string, readonly string[]>> = {
+  bookworm: ["mesa-vulkan-drivers"],
+};
 
 /** Shows one line to the person who waits. */
 export type Report = (line: string) => void;
@@ -82,8 +84,8 @@ async function installOrExplain(
   const { release, problems } = await installPackages(packages.debian, {
     codename: system.codename,
     asRoot: system.asRoot,
-    preferBackports: packages === VULKAN_PACKAGES &&
-      RELEASES_WITH_FASTER_BACKPORTS.has(system.codename),
+    fromBackports: (BETTER_BACKPORTS[system.codename] ?? [])
+      .filter((name) => packages.debian.includes(name)),
   });
   problems.forEach(report);
   if (release === null) report(`${words.missing}: mend what apt-get says, then run ${line}`);

@@ -11,8 +11,8 @@ import { findCycle, type Module, readModules } from "../scripts/quality/module_g
 
 /**
  * Floors of the house, lowest first; an entry is a folder, a file, or the files right in a folder
- * (`pipeline/*.ts`). A module imports from its own
- * floor and from lower ones. Tests stand outside: they import whatever they test with.
+ * (`pipeline/*.ts`). A module imports from its own floor and from lower ones. Tests stand outside:
+ * they import whatever they test with.
  */
 const FLOORS: readonly (readonly string[])[] = [
   ["kernels"],

@@ -42,19 +42,26 @@ export async function runStage(task: StageTask, host: StageHost): Promise<Manife
   if (stage === undefined) {
     throw new UserError(`The stage "${task.identity.stage}" is not registered`);
   }
-  using _ = await host.store.lock(task.key, {
-    signal: host.signal,
-    waiting: (holder) => host.report({ activity: `waiting for ${holder}, which makes it too` }),
-  });
+  try {
+    using _ = await host.store.lock(task.key, {
+      signal: host.signal,
+      waiting: (holder) => host.report({ activity: `waiting for ${holder}, which makes it too` }),
+    });
+    return await makeResult(stage, task, host);
+  } catch (error) {
+    throw isDiskFull(error) ? diskFullError(task, host.store, error as Error) : error;
+  }
+}
+
+async function makeResult(stage: Stage, task: StageTask, host: StageHost): Promise<Manifest> {
   const present = await host.store.inspect(task.key);
   if (present.state === "complete") return present.manifest;
-
   const workspace = await host.store.begin(task.key);
   try {
     return await fill(workspace, stage, task, host);
   } catch (error) {
     await host.store.abandon(workspace);
-    throw isDiskFull(error) ? diskFullError(task, host.store, error) : error;
+    throw error;
   }
 }
 
@@ -151,9 +158,10 @@ function sampleMemory(): { stop(): number } {
   };
 }
 
-function diskFullError(task: StageTask, store: Store, cause: unknown): UserError {
+function diskFullError(task: StageTask, store: Store, cause: Error): UserError {
   return new UserError(
-    `The disk is full: "${task.id}" could not be written to ${store.folder}; free some space there, or set --out or EQUIPOISE_STORE to another disk`,
+    `The disk is full: "${task.id}" could not be written to ${store.folder} (${cause.message}); ` +
+      `free some space there, or set --out or EQUIPOISE_STORE to another disk`,
     { cause },
   );
 }

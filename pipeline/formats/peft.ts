@@ -198,7 +198,10 @@ export function writePeftAdapter(
   try {
     Deno.writeTextFileSync(path, JSON.stringify(config, null, 2) + "\n");
   } catch (error) {
-    throw new UserError(`Cannot write ${path}: ${error instanceof Error ? error.message : error}`);
+    throw new UserError(
+      `Cannot write ${path}: ${error instanceof Error ? error.message : error}`,
+      { cause: error },
+    );
   }
 }
 

@@ -146,6 +146,7 @@ export class SafetensorsWriter {
     } catch (error) {
       throw new UserError(
         `Cannot write ${this.#path}: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
       );
     }
   }

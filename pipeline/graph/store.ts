@@ -56,14 +56,27 @@ export class Store implements Disposable {
     this.index = index;
   }
 
-  /** Opens the store in `folder` (absolute), which is made if there is none. */
+  /**
+   * Opens the store in `folder` (absolute), which is made if there is none.
+   *
+   * @throws {UserError} If the folder cannot be made or written to.
+   */
   static async open(folder: string): Promise<Store> {
-    for (const name of ["results", "checkpoints", "tmp", "locks"]) {
-      await Deno.mkdir(join(folder, name), { recursive: true });
+    try {
+      for (const name of ["results", "checkpoints", "tmp", "locks"]) {
+        await Deno.mkdir(join(folder, name), { recursive: true });
+      }
+      using _ = await lock(join(folder, "locks", "index.lock"));
+      const index = await StoreIndex.open(join(folder, "index.sqlite"), () => manifestsIn(folder));
+      return new Store(folder, index);
+    } catch (error) {
+      throw new UserError(
+        `The store ${folder} cannot be used (${error instanceof Error ? error.message : error}): ` +
+          `make room and see that it can be written to, or set --out or EQUIPOISE_STORE to ` +
+          `another folder`,
+        { cause: error },
+      );
     }
-    using _ = await lock(join(folder, "locks", "index.lock"));
-    const index = await StoreIndex.open(join(folder, "index.sqlite"), () => manifestsIn(folder));
-    return new Store(folder, index);
   }
 
   /** Whether a result is there, whole as far as the sizes of its files tell. */

@@ -44,9 +44,10 @@ export async function listFiles(folder: string): Promise<string[]> {
   return files.sort(byCodeUnits);
 }
 
-/** Whether an operation failed because a disk or a quota is used up. */
+/** Whether an operation failed because a disk, a quota or the allowed size of a file is used up. */
 export function isDiskFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  const code = (error as Error & { code?: string }).code;
-  return code === "ENOSPC" || code === "EDQUOT" || isDiskFull(error.cause);
+  const { code } = error as Error & { code?: string };
+  return code === "ENOSPC" || code === "EDQUOT" || isDiskFull(error.cause) ||
+    error.message.startsWith("File too large"); // EFBIG, which has no code in Deno
 }

@@ -84,13 +84,17 @@ export class StoreIndex implements Disposable {
     return row === undefined ? null : String(row["sha256"]);
   }
 
-  /** Remembers the digest of a file's present content. */
+  /** Remembers the digest of a file's present content, if there is room for it. */
   setFileDigest(path: string, stamp: string, sha256: string): void {
-    this.#database.prepare("INSERT OR REPLACE INTO files VALUES (?, ?, ?)").run(
-      path,
-      stamp,
-      sha256,
-    );
+    try {
+      this.#database.prepare("INSERT OR REPLACE INTO files VALUES (?, ?, ?)").run(
+        path,
+        stamp,
+        sha256,
+      );
+    } catch {
+      // On a full disk; the digest will be computed again.
+    }
   }
 
   /** Closes the database file. */

@@ -46,10 +46,7 @@ export async function tryLock(path: string): Promise<Lock | null> {
   const file = await Deno.open(path, { create: true, read: true, write: true });
   try {
     if (await file.tryLock(true) && await isStill(file, path)) {
-      await file.truncate();
-      await file.write(
-        new TextEncoder().encode(`process ${Deno.pid} on ${Deno.hostname()}\n`),
-      );
+      await nameHolder(file);
       return {
         path,
         [Symbol.dispose]: () => {
@@ -68,6 +65,16 @@ export async function tryLock(path: string): Promise<Lock | null> {
   }
   file.close();
   return null;
+}
+
+/** A full disk has no room for the name, and the lock holds without. */
+async function nameHolder(file: Deno.FsFile): Promise<void> {
+  try {
+    await file.truncate();
+    await file.write(new TextEncoder().encode(`process ${Deno.pid} on ${Deno.hostname()}\n`));
+  } catch {
+    // Whoever waits is told of "another process".
+  }
 }
 
 /** Whether `path` is still the file that was opened: its last holder removed it on release. */

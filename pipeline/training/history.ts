@@ -72,6 +72,7 @@ function writeLines(
   } catch (error) {
     throw new UserError(
       `Cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
     );
   }
 }

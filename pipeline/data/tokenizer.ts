@@ -37,6 +37,7 @@ export class Tokenizer {
   readonly #name: string;
   readonly #tokenizer: HuggingFaceTokenizer;
   readonly #cleansUpSpaces: boolean;
+  readonly #modelVocabSize: number;
 
   /**
    * Builds a tokenizer from the contents of its files.
@@ -44,11 +45,13 @@ export class Tokenizer {
    * @param tokenizer The object in a `tokenizer.json`.
    * @param config The object in a `tokenizer_config.json`.
    * @param name What to call it in messages.
+   * @param modelVocabSize Rows of the model's embedding; ids beyond are refused where a text has them.
    * @throws {UserError} If the tokenizer is of an unknown kind, or lacks a token that the
    * configuration names.
    */
-  constructor(tokenizer: object, config: object, name = "tokenizer") {
+  constructor(tokenizer: object, config: object, name = "tokenizer", modelVocabSize = Infinity) {
     this.#name = name;
+    this.#modelVocabSize = modelVocabSize;
     try {
       this.#tokenizer = new HuggingFaceTokenizer(tokenizer, config);
       if (mergesWholeTexts(tokenizer)) {
@@ -72,9 +75,10 @@ export class Tokenizer {
    * Reads the tokenizer of a model folder. Without a `tokenizer_config.json`, no special token is
    * known by its role.
    *
+   * @param modelVocabSize As for the constructor.
    * @throws {UserError} If a file is missing, is not JSON, or is no tokenizer.
    */
-  static open(folder: string): Tokenizer {
+  static open(folder: string, modelVocabSize = Infinity): Tokenizer {
     const path = join(folder, "tokenizer.json");
     const tokenizer = readObject(path);
     if (tokenizer === null) {
@@ -82,14 +86,16 @@ export class Tokenizer {
         `${folder}: there is no tokenizer.json; wanted a Hugging Face folder with a fast tokenizer`,
       );
     }
-    return new Tokenizer(tokenizer, readObject(join(folder, "tokenizer_config.json")) ?? {}, path);
+    const config = readObject(join(folder, "tokenizer_config.json")) ?? {};
+    return new Tokenizer(tokenizer, config, path, modelVocabSize);
   }
 
   /**
    * Ids of a text after the tokenizer's own post-processor, which adds BOS and EOS where the model
    * wants them.
    *
-   * @throws {UserError} If the post-processor adds a token that the vocabulary lacks.
+   * @throws {UserError} If the post-processor adds a token that the vocabulary lacks, or the text has
+   * one that the model lacks.
    */
   encode(text: string): Uint32Array<ArrayBuffer> {
     return this.#encode(text, true);
@@ -126,7 +132,16 @@ export class Tokenizer {
           `vocabulary; tokenizer.json contradicts itself`,
       );
     }
+    ids.forEach((id, index) => this.#checkId(id, tokens[index]));
     return Uint32Array.from(ids);
+  }
+
+  #checkId(id: number, token: unknown): void {
+    if (id < this.#modelVocabSize) return;
+    throw new UserError(
+      `${this.#name}: the token "${token}" has id ${id}, but the model has only ` +
+        `${this.#modelVocabSize} tokens (vocab_size); give the model its own tokenizer`,
+    );
   }
 
   #specialId(config: Record<string, unknown>, role: string): number | null {
@@ -140,6 +155,8 @@ export class Tokenizer {
           `not in the vocabulary`,
       );
     }
+    // Others may lie beyond the model, which never reads them; this one is appended to texts.
+    if (role === "eos_token") this.#checkId(id, content);
     return id;
   }
 }

@@ -25,6 +25,8 @@ const INDEX = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /** Named tensors, read one at a time. */
 export interface TensorSource {
+  /** Where they are, for messages. */
+  readonly folder: string;
   /** All names, in the order of the file or index. */
   readonly names: readonly string[];
   /** Whether there is such a tensor; the methods below throw a UserError if not. */
@@ -138,7 +140,7 @@ export async function writeShards(
 
 /** Files whose tensors are addressed by name. */
 class FolderTensors implements TensorSource {
-  readonly #folder: string;
+  readonly folder: string;
   readonly #files: readonly SafetensorsFile[];
   readonly #fileOf: ReadonlyMap<string, SafetensorsFile>;
 
@@ -147,7 +149,7 @@ class FolderTensors implements TensorSource {
     files: readonly SafetensorsFile[],
     fileOf: ReadonlyMap<string, SafetensorsFile>,
   ) {
-    this.#folder = folder;
+    this.folder = folder;
     this.#files = files;
     this.#fileOf = fileOf;
   }
@@ -192,7 +194,7 @@ class FolderTensors implements TensorSource {
     const file = this.#fileOf.get(name);
     if (file === undefined) {
       throw new UserError(
-        `${this.#folder}: the model has no tensor "${name}" among its ${this.#fileOf.size}; the ` +
+        `${this.folder}: the model has no tensor "${name}" among its ${this.#fileOf.size}; the ` +
           `weights do not fit config.json`,
       );
     }

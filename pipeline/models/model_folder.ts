@@ -56,7 +56,7 @@ export class ModelFolder implements ModelSource, Disposable {
     this.folder = folder;
     this.json = json;
     this.tensors = tensors;
-    this.config = headless(parseConfig(json, file), tensors);
+    this.config = headless(parseConfig(json, file), json, tensors);
     this.quantization = parseQuantization(json.quantization_config, file);
   }
 
@@ -104,9 +104,14 @@ export class ModelFolder implements ModelSource, Disposable {
   }
 }
 
-/** Models without a head of their own are tied, whatever `config.json` omits (Qwen2 0.5B). */
-function headless(config: ModelConfig, tensors: TensorSource): ModelConfig {
-  return tensors.has(HEAD) || config.tied ? config : { ...config, tied: true };
+/** Models without a head of their own are tied where `config.json` does not say. */
+function headless(
+  config: ModelConfig,
+  json: Readonly<Record<string, unknown>>,
+  tensors: TensorSource,
+): ModelConfig {
+  if (tensors.has(HEAD) || config.tied || json["tie_word_embeddings"] === false) return config;
+  return { ...config, tied: true };
 }
 
 function parseQuantization(value: unknown, file: string): QuantizationConfig | null {

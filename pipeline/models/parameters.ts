@@ -71,8 +71,10 @@ export class ParameterSpace {
   #allocate(members: readonly ParameterShape[], decay: boolean, index: number): ParameterSlab {
     const size = members.reduce((sum, { shape }) => sum + padded(shape), 0);
     const name = `parameters ${index}`;
-    const parameters = this.#device.tensor("f32", [size], name);
-    const gradients = this.#device.tensor("f32", [size], `gradients of ${name}`);
+    // A value too large for the device is alone in its slab, and is what messages should name.
+    const label = members.length === 1 && members[0] !== undefined ? members[0].name : name;
+    const parameters = this.#device.tensor("f32", [size], label);
+    const gradients = this.#device.tensor("f32", [size], `gradients of ${label}`);
     let offset = 0;
     for (const { name, shape } of members) {
       this.#parameters.set(name, {

@@ -149,7 +149,9 @@ export function expectShape(tensors: TensorSource, name: string, shape: readonly
   const found = tensors.shape(name);
   if (found.join() !== shape.join()) {
     throw new UserError(
-      `Tensor "${name}" has shape [${found.join(", ")}], but config.json implies ` +
+      `${tensors.folder}: tensor "${name}" has shape [${
+        found.join(", ")
+      }], but config.json implies ` +
         `[${shape.join(", ")}]; the weights do not belong to this config.json`,
     );
   }

@@ -12,8 +12,9 @@ import { z } from "zod";
 import { NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
 import { DYNAMIC_MAP, NF4_LEVELS } from "../../kernels/nf4.ts";
 import { packCodes } from "../../kernels/packing.ts";
+import { UserError } from "../errors.ts";
 import type { HostNf4Absmax, HostNf4Weight } from "../formats/host_weight.ts";
-import { checkDivides, checkWeights, type Quantizer } from "./quantizer.ts";
+import { checkWeights, type Quantizer } from "./quantizer.ts";
 
 const parameters = z.strictObject({
   method: z.literal("nf4"),
@@ -60,7 +61,12 @@ export const nf4: Quantizer<Nf4Parameters> = {
       `${Number(bits.toFixed(3))} bits per weight`;
   },
   quantize(weights, rows, columns, { double_quantization }, layer): HostNf4Weight {
-    checkDivides(NF4_BLOCK, columns, "NF4's block of", "inputs", layer);
+    if (columns % NF4_BLOCK !== 0) {
+      throw new UserError(
+        `Cannot quantize ${layer}: NF4's block of ${NF4_BLOCK} does not divide its ${columns} ` +
+          `inputs; use rtn with a group_size that does`,
+      );
+    }
     checkWeights(weights, rows, columns, layer);
     const absmax = new Float32Array(weights.length / NF4_BLOCK);
     const codes = new Uint8Array(weights.length);

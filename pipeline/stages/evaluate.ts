@@ -48,7 +48,7 @@ export const evaluate: Stage<EvaluateParameters> = {
     const { parameters: { tasks, batch_size: batchSize }, input } = context;
     if (input === null) throw new RangeError("evaluate needs a model");
     using trained = await openTrainedModel(context, input);
-    const tokenizer = Tokenizer.open(trained.model.folder);
+    const tokenizer = Tokenizer.open(trained.model.folder, trained.model.config.vocabSize);
     const device = await context.device();
     const model = await loadFrozen(device, trained);
     const metrics: Record<string, Metric> = {};

@@ -27,7 +27,8 @@ export function fullParameterShapes(config: ModelConfig): ParameterShape[] {
 /**
  * Writes the values that a model holds as a Hugging Face folder.
  *
- * @param from Folder whose `config.json`, tokenizer and the like the new folder keeps.
+ * @param from Folder whose `config.json`, tokenizer and the like the new folder keeps; may be
+ * `folder` itself.
  * @param dtype Width of the stored values.
  */
 export async function writeTrainedWeights(
@@ -47,7 +48,7 @@ export async function writeTrainedWeights(
   const json = await readJson(`${from}/config.json`);
   await writer.finish(
     { ...json, tie_word_embeddings: model.config.tied, torch_dtype: names[dtype] },
-    from,
+    from === folder ? undefined : from,
   );
 }
 

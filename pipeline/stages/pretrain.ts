@@ -9,6 +9,7 @@ import { z } from "zod";
 import { trainByteLevelBpe } from "../data/byte_level_bpe.ts";
 import { dataSources } from "../data/data_sources.ts";
 import { readDocuments, TEXT_DATA } from "../data/text.ts";
+import { UserError } from "../errors.ts";
 import type { Stage, StageContext } from "../graph/stage.ts";
 import { parseConfig } from "../models/config.ts";
 import { RandomModel } from "../models/random_model.ts";
@@ -47,43 +48,52 @@ export const pretrain: Stage<PretrainParameters> = {
       ? []
       : dataSources(parameters.tokenizer.data, "tokenizer.data")),
   ],
+  check(parameters) {
+    try {
+      parseConfig(configOf(parameters), "config");
+      return [];
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      return [{ path: "config", message: error.message }];
+    }
+  },
   async run(context) {
     const { parameters, seed, folder } = context;
-    const prepared = await prepareFolder(context);
-    const source = new RandomModel(prepared.config, seed);
+    await prepareFolder(context);
+    const source = new RandomModel(parseConfig(configOf(parameters), "config"), seed);
     return await runTraining(
       context,
-      { source, adapter: null, tokenizerFolder: prepared.folder },
-      (model) => writeTrainedWeights(folder, model, prepared.folder, DTYPES[parameters.dtype]),
+      { source, adapter: null, tokenizerFolder: folder },
+      (model) => writeTrainedWeights(folder, model, folder, DTYPES[parameters.dtype]),
     );
   },
 };
 
-/** Writes `config.json` and the tokenizer next to the checkpoint: everything but weights. */
-async function prepareFolder(context: StageContext<PretrainParameters>) {
-  const { tokenizer: { vocab_size, data }, data: trainingData, config } = context.parameters;
-  const folder = join(context.checkpoint, "prepared");
-  await Deno.mkdir(folder, { recursive: true });
+/** Everything but weights: the tokenizer, and `config.json` as far as the parameters decide it. */
+async function prepareFolder(context: StageContext<PretrainParameters>): Promise<void> {
+  const { parameters, folder } = context;
+  const { tokenizer: { vocab_size, data }, data: trainingData } = parameters;
   context.report({ activity: "training the tokenizer" });
   const texts = await readDocuments(
     data ?? trainingData,
     (reference) => context.resolve({ reference, path: "tokenizer.data" }),
   );
   const files = trainByteLevelBpe(texts, { vocabSize: vocab_size });
-  const json = {
+  await writeJson(join(folder, "tokenizer.json"), files.tokenizer);
+  await writeJson(join(folder, "tokenizer_config.json"), files.config);
+  await writeJson(join(folder, "config.json"), configOf(parameters));
+}
+
+function configOf({ config, tokenizer }: PretrainParameters): Record<string, unknown> {
+  return {
     architectures: ["LlamaForCausalLM"],
     model_type: "llama",
     hidden_act: "silu",
     bos_token_id: 0,
     eos_token_id: 1,
     ...config,
-    vocab_size,
+    vocab_size: tokenizer.vocab_size,
   };
-  const parsed = parseConfig(json, "pretrain.config");
-  await writeJson(join(folder, "tokenizer.json"), files.tokenizer);
-  await writeJson(join(folder, "tokenizer_config.json"), files.config);
-  await writeJson(join(folder, "config.json"), json);
-  return { folder, config: parsed };
 }
 
 function writeJson(file: string, value: unknown): Promise<void> {

@@ -54,7 +54,9 @@ export const quantize: Stage<QuantizeParameters> = {
       : (await context.resolve({ reference: model, path: "model" }))[0] ?? "";
     using source = await ModelFolder.open(folder);
     if (source.quantization !== null) {
-      throw new UserError(`${folder} is quantized already; give the unquantized model`);
+      throw new UserError(
+        `${model ?? `"${input?.node}"`} is quantized already; give the unquantized model`,
+      );
     }
     const quantizer = quantizerFor(options);
     const writer = new ModelWriter(context.folder);

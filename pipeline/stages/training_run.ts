@@ -62,7 +62,7 @@ export async function runTraining(
   save: (model: LanguageModel) => Promise<void>,
 ): Promise<StageOutcome> {
   const { parameters: options, seed } = context;
-  const tokenizer = Tokenizer.open(subject.tokenizerFolder);
+  const tokenizer = Tokenizer.open(subject.tokenizerFolder, subject.source.config.vocabSize);
   const load = (data: TrainingData, path: string) =>
     loadDataset(
       data,

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { keyOf } from "../../kernels/random.ts";
@@ -83,9 +84,19 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   const ring = new LossRing(trainable, options.accumulate, options.log_every);
   try {
     return await trainWith(run, optimizer, ring);
+  } catch (error) {
+    forgetWithoutCheckpoint(run.checkpointFolder);
+    throw error;
   } finally {
     ring.release();
     optimizer.release();
+  }
+}
+
+/** Losses without a checkpoint continue nothing. */
+function forgetWithoutCheckpoint(folder: string): void {
+  if (!existsSync(join(folder, CHECKPOINT_FILE))) {
+    rmSync(join(folder, LOSSES_FILE), { force: true });
   }
 }
 

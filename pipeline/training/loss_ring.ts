@@ -89,6 +89,6 @@ function checkFinite({ step, loss, lr, grad_norm }: StepRecord): void {
       ? `Training cannot start: ${what} in step 1, before any update; check the model's weights ` +
         `and the adapter's initialization`
       : `Training diverged: ${what} in step ${step}, with learning rate ${lr}; lower ` +
-        `optimizer.lr, lengthen the warm-up or lower clip (the last checkpoint is kept)`,
+        `optimizer.lr, lengthen the warm-up or lower clip`,
   );
 }

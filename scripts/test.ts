@@ -20,13 +20,16 @@ Usage: deno task test [FILE or FOLDER]... [option of deno test]...
 EQUIPOISE_TEST_DATA names a folder with models and texts for some tests, which are skipped without it.
 The last line is "N passed, N failed, N skipped". Exit status: 0 if nothing failed.`;
 
-/** What tests may do. They start `deno` and compare with Python; none uses the network. */
+/**
+ * What tests may do. They start `deno`, through `sh` where its limits or signals matter, and compare
+ * with Python; none uses the network.
+ */
 const PERMISSIONS = [
   "--allow-read",
   "--allow-write",
   "--allow-env",
   "--allow-sys",
-  `--allow-run=deno,git,python3,/usr/bin/python3,${Deno.execPath()}`,
+  `--allow-run=deno,git,sh,python3,/usr/bin/python3,${Deno.execPath()}`,
 ];
 
 /** More jobs than this contend for one GPU. */

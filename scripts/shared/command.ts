@@ -78,8 +78,12 @@ async function statusOf(
     const { isExpected } = await import("../../pipeline/graph/expected_error.ts");
     const { isDiskFull } = await import("../../pipeline/graph/store_files.ts");
     if (isExpected(error)) console.error((error as Error).message);
-    else if (isDiskFull(error)) console.error(`The disk is full: ${(error as Error).message}`);
-    else console.error(error);
+    else if (isDiskFull(error)) {
+      console.error(
+        `The disk is full: ${(error as Error).message}; free some space there, or set --out to ` +
+          `another disk`,
+      );
+    } else console.error(error);
     return error instanceof ConfigurationError ? EXIT_USAGE : EXIT_FAILED;
   }
 }

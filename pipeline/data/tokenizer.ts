@@ -83,7 +83,8 @@ export class Tokenizer {
     const tokenizer = readObject(path);
     if (tokenizer === null) {
       throw new UserError(
-        `${folder}: there is no tokenizer.json; wanted a Hugging Face folder with a fast tokenizer`,
+        `${folder}: there is no tokenizer.json; add the one of the model to the folder that the ` +
+          `experiment starts from`,
       );
     }
     const config = readObject(join(folder, "tokenizer_config.json")) ?? {};

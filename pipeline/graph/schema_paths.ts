@@ -139,7 +139,10 @@ function step(root: JsonSchema, schema: JsonSchema, key: string): JsonSchema[] {
   return open || additionalProperties === true ? [{}] : [];
 }
 
-/** The alternatives whose constants agree with the value; all of them if none does. */
+/**
+ * The alternatives whose constants agree with the value, all of them if none does; among these, those
+ * that find most of their required keys in it.
+ */
 function fitting(alternatives: JsonSchema[], value: unknown): JsonSchema[] {
   if (typeof value !== "object" || value === null) return alternatives;
   const agreeing = alternatives.filter(({ properties }) =>
@@ -147,5 +150,9 @@ function fitting(alternatives: JsonSchema[], value: unknown): JsonSchema[] {
       property.const === undefined || property.const === (value as Record<string, unknown>)[key]
     )
   );
-  return agreeing.length > 0 ? agreeing : alternatives;
+  const possible = agreeing.length > 0 ? agreeing : alternatives;
+  const found = possible.map(({ required = [] }) =>
+    required.filter((key) => Object.hasOwn(value, key)).length
+  );
+  return possible.filter((_, index) => found[index] === Math.max(...found));
 }

@@ -126,6 +126,9 @@ Deno.test("explainIssues() lists the keys of the alternative that was meant", ()
   assert.deepEqual(messages({ init: { peft: "x", scael: 2 } }), [
     'init.scael (key): Unknown key "scael" in base.init; did you mean "scale"? Allowed: peft, scale',
   ]);
+  assert.deepEqual(messages({ source: { text: "x", eos: true, prompt: "y" } }), [
+    'source.prompt (key): Unknown key "prompt" in base.source; allowed: text, eos',
+  ]);
   assert.match(
     messages({ stge: 1 }).join(),
     /^stge .* did you mean "stage"\? Allowed: stage, model,/,

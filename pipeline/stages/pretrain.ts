@@ -50,17 +50,17 @@ export const pretrain: Stage<PretrainParameters> = {
   ],
   check(parameters) {
     try {
-      parseConfig(configOf(parameters), "config");
+      parseConfig(configOf(parameters), "config.json");
       return [];
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      return [{ path: "config", message: error.message }];
+      return [{ path: "config", message: `As ${error.message}` }];
     }
   },
   async run(context) {
     const { parameters, seed, folder } = context;
     await prepareFolder(context);
-    const source = new RandomModel(parseConfig(configOf(parameters), "config"), seed);
+    const source = new RandomModel(parseConfig(configOf(parameters), "config.json"), seed);
     return await runTraining(
       context,
       { source, adapter: null, tokenizerFolder: folder },

@@ -1,0 +1,209 @@
+/**
+ * Running benchmarks and what comes out: rates, shares of the device's ceilings, and where it was
+ * measured.
+ *
+ * @module
+ */
+
+import type { Device } from "../../kernels/device.ts";
+import type { Benchmark } from "../../kernels/bench/benchmark.ts";
+import { copyCeiling, fmaCeiling } from "../../kernels/bench/ceilings.ts";
+import {
+  chooseClock,
+  type Clock,
+  DEFAULT_EFFORT,
+  type Effort,
+  measure,
+} from "../../kernels/bench/measure.ts";
+import { kernelBenchmarks } from "../../kernels/bench/suite.ts";
+import { UserError } from "../errors.ts";
+import { didYouMean } from "../graph/suggestions.ts";
+import { modelBenchmarks } from "./model_benchmarks.ts";
+
+/** Version of the JSON form. */
+export const BENCHMARKS_VERSION = 1;
+
+/** Results of a run. */
+export interface BenchmarkReport {
+  /** Tells this JSON from others. */
+  readonly format: "equipoise/benchmarks";
+  /** Of the schema. */
+  readonly version: typeof BENCHMARKS_VERSION;
+  /** ISO 8601, UTC. */
+  readonly started: string;
+  /** ISO 8601, UTC. */
+  readonly finished: string;
+  /** Version of Deno. */
+  readonly deno: string;
+  /** "linux x86_64 6.1.0". */
+  readonly os: string;
+  /** Logical processors. */
+  readonly processors: number;
+  /** Runnable processes over the last minute, when the run started and when it ended. */
+  readonly loadAverage: readonly [number, number];
+  /** Where it ran. */
+  readonly device: { readonly name: string; readonly class: string; readonly description: string };
+  /** What the end of work was taken from. */
+  readonly clock: Clock;
+  /** Best speeds of the yardsticks; null where the device has none. */
+  readonly ceilings: Ceilings;
+  /** One per benchmark, in the order measured. */
+  readonly results: readonly BenchmarkResult[];
+}
+
+/** What the device can do at most. */
+export interface Ceilings {
+  /** Multiply-adds on registers, two operations each. */
+  readonly gigaflops: number | null;
+  /** Reading and writing memory at once, both counted. */
+  readonly gigabytes: number;
+}
+
+/** Times and rates of one benchmark; rates are those of the median. */
+export interface BenchmarkResult {
+  /** "linear int4". */
+  readonly name: string;
+  /** "512x128 -> 384". */
+  readonly shape: string;
+  /** Calls in each sample. */
+  readonly calls: number;
+  /** Milliseconds of one call, by sample, in the order measured. */
+  readonly samples: readonly number[];
+  /** Milliseconds. */
+  readonly median: number;
+  /** Milliseconds. */
+  readonly minimum: number;
+  /** Half the distance between the quartiles, as a share of the median. */
+  readonly noise: number;
+  /** GFLOP/s. */
+  readonly gigaflops: number | null;
+  /** Share of the ceiling of multiply-adds. */
+  readonly arithmeticShare: number | null;
+  /** GB/s. */
+  readonly gigabytes: number | null;
+  /** Share of the ceiling of copies. */
+  readonly memoryShare: number | null;
+  /** Tokens per second. */
+  readonly tokens: number | null;
+}
+
+/** What to run. */
+export interface BenchmarkOptions {
+  /** Only benchmarks with this text in name or shape, letter case ignored. */
+  readonly filter?: string;
+  /** @default {@linkcode DEFAULT_EFFORT} */
+  readonly effort?: Effort;
+  /** Called before each benchmark. */
+  readonly onStart?: (name: string, done: number, total: number) => void;
+}
+
+/**
+ * The benchmarks whose name or shape contains a text.
+ *
+ * @throws {UserError} If there is none.
+ */
+export function selectBenchmarks(filter: string): Benchmark[] {
+  const all = [...modelBenchmarks(), ...kernelBenchmarks()];
+  const wanted = filter.toLowerCase();
+  const selected = all.filter(({ name, shape }) =>
+    `${name} ${shape}`.toLowerCase().includes(wanted)
+  );
+  if (selected.length > 0) return selected;
+  const names = [...new Set(all.map(({ name }) => name))];
+  throw new UserError(
+    `No benchmark has "${filter}" in its name${didYouMean(filter, names)}; there are ${
+      names.join(", ")
+    }`,
+  );
+}
+
+/** Measures the ceilings and everything that the filter selects. */
+export async function runBenchmarks(
+  device: Device,
+  { filter = "", effort = DEFAULT_EFFORT, onStart }: BenchmarkOptions = {},
+): Promise<BenchmarkReport> {
+  const selected = selectBenchmarks(filter);
+  const started = new Date().toISOString();
+  const loadBefore = Deno.loadavg()[0] ?? NaN;
+  const clock = await chooseClock(device, copyCeiling);
+  const before = await measureCeilings(device, clock, effort);
+  const times = [];
+  for (const [done, benchmark] of selected.entries()) {
+    onStart?.(`${benchmark.name} ${benchmark.shape}`, done, selected.length);
+    times.push({ benchmark, ...await measure(device, benchmark, clock, effort) });
+  }
+  // A noisy machine only ever makes a ceiling look lower than it is.
+  const after = await measureCeilings(device, clock, effort);
+  const ceilings = {
+    gigaflops: before.gigaflops === null ? null : Math.max(before.gigaflops, after.gigaflops ?? 0),
+    gigabytes: Math.max(before.gigabytes, after.gigabytes),
+  };
+  const { name, class: deviceClass, description } = device.info;
+  return {
+    format: "equipoise/benchmarks",
+    version: BENCHMARKS_VERSION,
+    started,
+    finished: new Date().toISOString(),
+    deno: Deno.version.deno,
+    os: `${Deno.build.os} ${Deno.build.arch} ${Deno.osRelease()}`,
+    processors: navigator.hardwareConcurrency,
+    loadAverage: [loadBefore, Deno.loadavg()[0] ?? NaN],
+    device: { name, class: deviceClass, description },
+    clock,
+    ceilings,
+    results: times.map(({ benchmark, calls, seconds }) =>
+      resultOf(benchmark, calls, seconds, ceilings)
+    ),
+  };
+}
+
+async function measureCeilings(device: Device, clock: Clock, effort: Effort): Promise<Ceilings> {
+  const best = async ({ work, ...rest }: Benchmark) => {
+    const { seconds } = await measure(device, { work, ...rest }, clock, effort);
+    return ((work.flops ?? 0) + (work.bytes ?? 0)) / Math.min(...seconds) / 1e9;
+  };
+  const fma = fmaCeiling(device);
+  return {
+    gigaflops: fma === null ? null : await best(fma),
+    gigabytes: await best(copyCeiling),
+  };
+}
+
+/** Rates of some times. */
+export function resultOf(
+  { name, shape, work }: Pick<Benchmark, "name" | "shape" | "work">,
+  calls: number,
+  seconds: readonly number[],
+  ceilings: Ceilings,
+): BenchmarkResult {
+  const sorted = seconds.toSorted((left, right) => left - right);
+  const median = quantile(sorted, 0.5);
+  const rate = (amount: number | undefined, unit: number) =>
+    amount === undefined ? null : amount / median / unit;
+  const share = (speed: number | null, ceiling: number | null) =>
+    speed === null || ceiling === null ? null : speed / ceiling;
+  const gigaflops = rate(work.flops, 1e9);
+  const gigabytes = rate(work.bytes, 1e9);
+  return {
+    name,
+    shape,
+    calls,
+    samples: seconds.map((value) => 1000 * value),
+    median: 1000 * median,
+    minimum: 1000 * Math.min(...seconds),
+    noise: (quantile(sorted, 0.75) - quantile(sorted, 0.25)) / 2 / median,
+    gigaflops,
+    arithmeticShare: share(gigaflops, ceilings.gigaflops),
+    gigabytes,
+    memoryShare: share(gigabytes, ceilings.gigabytes),
+    tokens: rate(work.tokens, 1),
+  };
+}
+
+/** Linear between the two nearest values. */
+function quantile(sorted: readonly number[], share: number): number {
+  const position = share * (sorted.length - 1);
+  const low = sorted[Math.floor(position)] ?? NaN;
+  const high = sorted[Math.ceil(position)] ?? NaN;
+  return low + (high - low) * (position - Math.floor(position));
+}

@@ -6,7 +6,7 @@
  */
 
 import type { Device } from "../../kernels/device.ts";
-import type { Stage } from "../graph/stage.ts";
+import type { Progress, Stage } from "../graph/stage.ts";
 import { Store } from "../graph/store.ts";
 import { isExpected } from "../graph/expected_error.ts";
 import { type DeviceName, openDevice } from "./devices.ts";
@@ -14,7 +14,7 @@ import type { StageTask } from "./executor.ts";
 import { encodeMessage, readMessages, type WorkerMessage, type WorkerRequest } from "./messages.ts";
 import { runStage } from "./run_stage.ts";
 
-/** Progress between two messages is dropped: nobody reads faster. */
+/** Time between two reports: nobody reads faster. */
 const PROGRESS_MILLISECONDS = 100;
 
 /** How a worker is set up; its command line. */
@@ -68,24 +68,21 @@ class Worker {
   async #run(task: StageTask): Promise<void> {
     const { key } = task;
     const { signal } = this.#abort;
-    let lastReport = -Infinity;
+    const reports = throttle((progress: Progress) => send({ kind: "progress", key, progress }));
     send({ kind: "started", key });
     try {
       await runStage(task, {
         stages: this.#stages,
         store: this.#store,
         device: async () => this.#device ??= await openDevice(this.#deviceName),
-        report: (progress) => {
-          const now = performance.now();
-          if (now - lastReport < PROGRESS_MILLISECONDS) return;
-          lastReport = now;
-          send({ kind: "progress", key, progress });
-        },
+        report: reports.call,
         log: (line) => send({ kind: "log", key, line }),
         signal,
       });
+      reports.cancel();
       send({ kind: "done", key });
     } catch (error) {
+      reports.cancel();
       this.#dropDevice();
       send(signal.aborted ? { kind: "cancelled", key } : failure(key, error));
     }
@@ -100,6 +97,32 @@ class Worker {
     }
     this.#device = null;
   }
+}
+
+/**
+ * Passes calls on, at most one in {@linkcode PROGRESS_MILLISECONDS}; of those in between, the last one
+ * when that time is over, because it may describe what takes long.
+ */
+function throttle<Value>(
+  pass: (value: Value) => void,
+): { call(value: Value): void; cancel(): void } {
+  let last = -Infinity;
+  let timer: number | undefined;
+  const passNow = (value: Value) => {
+    clearTimeout(timer);
+    timer = undefined;
+    last = performance.now();
+    pass(value);
+  };
+  return {
+    call: (value) => {
+      clearTimeout(timer);
+      const wait = last + PROGRESS_MILLISECONDS - performance.now();
+      if (wait <= 0) passNow(value);
+      else timer = setTimeout(() => passNow(value), wait);
+    },
+    cancel: () => clearTimeout(timer),
+  };
 }
 
 function failure(key: string, error: unknown): WorkerMessage {

@@ -6,7 +6,7 @@
 
 import type { TableEntry } from "./table.ts";
 
-/** From here on numbers are written with an exponent: they say "diverged", not a value. */
+/** From here on measured numbers are written with an exponent: they say "diverged", not a value. */
 const EXPONENT_FROM = 1e5;
 
 /** Decimals for numbers that are compared with each other: four digits for the smallest; counts none. */
@@ -28,5 +28,6 @@ export function formatEntry(entry: TableEntry, decimals: number, plusMinus = " Â
 
 function formatNumber(value: number, decimals: number): string {
   if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf");
-  return Math.abs(value) >= EXPONENT_FROM ? value.toExponential(2) : value.toFixed(decimals);
+  if (decimals > 0 && Math.abs(value) >= EXPONENT_FROM) return value.toExponential(2);
+  return value.toFixed(decimals);
 }

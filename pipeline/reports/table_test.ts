@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import type { TableSpecification } from "../graph/experiment.ts";
+import { makeTable, shortNames, type TableCellSource } from "./table.ts";
+
+/** A cell with the axes bits, rank and seed, a perplexity, and an accuracy where `accuracy` is given. */
+function cell(
+  index: number,
+  [bits, rank, seed]: readonly [number, number, number],
+  perplexity: number | null,
+  accuracy?: number,
+): TableCellSource {
+  return {
+    index,
+    values: { "base.quantizer.bits": bits, "adapter.rank": rank, seed },
+    seed,
+    status: perplexity === null ? "failed" : "done",
+    error: perplexity === null ? "tuned: loss is NaN" : null,
+    metrics: {
+      ...(perplexity === null ? {} : { "quality.tuned.perplexity": { value: perplexity } }),
+      ...(accuracy === undefined ? {} : { "quality.tuned.accuracy": { value: accuracy } }),
+    },
+    nodes: { adapter: { stage: "initialize", parameters: { form: "qa-lora", rank } } },
+  };
+}
+
+const AXES = ["base.quantizer.bits", "adapter.rank", "seed"];
+
+const SPECIFICATION: TableSpecification = {
+  rows: ["adapter.form", "adapter.rank"],
+  columns: ["base.quantizer.bits"],
+  values: ["quality.tuned.perplexity"],
+  over: ["seed"],
+};
+
+const CELLS = [
+  cell(0, [4, 8, 1], 10),
+  cell(1, [4, 8, 2], 14),
+  cell(2, [2, 8, 1], 20),
+  cell(3, [2, 8, 2], 20),
+  cell(4, [4, 16, 1], 9),
+  cell(5, [4, 16, 2], 9.5),
+  cell(6, [2, 16, 1], 15),
+  cell(7, [2, 16, 2], 17),
+];
+
+Deno.test("makeTable() averages over an axis with the sample standard deviation", () => {
+  const table = makeTable(SPECIFICATION, CELLS, AXES);
+  assert.deepEqual(table.rowTitles, ["form", "rank"]);
+  assert.deepEqual(table.columns.map(({ title }) => title), ["bits 4", "bits 2"]);
+  assert.deepEqual(table.rows.map(({ labels }) => labels), [["qa-lora", "8"], ["qa-lora", "16"]]);
+  // 10 and 14: mean 12, squared deviations 4 + 4, divided by 2 - 1.
+  assert.deepEqual(table.rows[0]?.entries, [
+    { mean: 12, deviation: Math.sqrt(8), count: 2 },
+    { mean: 20, deviation: 0, count: 2 },
+  ]);
+  assert.deepEqual(table.notes, [
+    "quality.tuned.perplexity.",
+    "Mean ± standard deviation over seed.",
+  ]);
+});
+
+Deno.test("makeTable() gives each of several metrics a column, with names that tell them apart", () => {
+  const cells = [cell(0, [4, 8, 1], 10, 0.5), cell(1, [2, 8, 1], 20, 0.25)];
+  const values = ["quality.tuned.perplexity", "quality.tuned.accuracy"];
+  const grouped = makeTable({ ...SPECIFICATION, values, over: [] }, cells, AXES);
+  assert.deepEqual(grouped.columns.map(({ title }) => title), [
+    "bits 4, perplexity",
+    "bits 4, accuracy",
+    "bits 2, perplexity",
+    "bits 2, accuracy",
+  ]);
+  assert.deepEqual(grouped.rows[0]?.entries.map((entry) => entry?.mean), [10, 0.5, 20, 0.25]);
+  assert.deepEqual(grouped.rows[0]?.entries[0]?.deviation, null);
+
+  const rows = ["base.quantizer.bits"];
+  const flat = makeTable({ rows, columns: [], values, over: [] }, cells, AXES);
+  assert.deepEqual(flat.columns.map(({ title }) => title), ["perplexity", "accuracy"]);
+});
+
+Deno.test("makeTable() averages what there is and says what is missing", () => {
+  const cells = [cell(0, [4, 8, 1], 10), cell(1, [4, 8, 2], null), cell(2, [2, 8, 1], null)];
+  const table = makeTable(SPECIFICATION, cells, AXES);
+  assert.deepEqual(table.rows[0]?.entries, [{ mean: 10, deviation: null, count: 1 }, null]);
+  assert.deepEqual(
+    table.notes.at(-1),
+    "--: cell 1 failed (tuned: loss is NaN); cell 2 failed (tuned: loss is NaN).",
+  );
+});
+
+Deno.test("makeTable() leaves holes where the grid has none", () => {
+  const table = makeTable(SPECIFICATION, [CELLS[0], CELLS[6]].filter((c) => c !== undefined), AXES);
+  assert.deepEqual(table.rows.map(({ entries }) => entries.map((entry) => entry?.mean ?? null)), [
+    [10, null],
+    [null, 15],
+  ]);
+  assert.equal(table.notes.at(-1), "--: not part of the grid.");
+});
+
+Deno.test("makeTable() refuses to average over an axis that `over` does not name", () => {
+  const rows = ["adapter.rank"];
+  assert.throws(() => makeTable({ ...SPECIFICATION, rows, columns: [] }, CELLS, AXES), {
+    name: "UserError",
+    message:
+      /^Cells 0 and 2 fall on the same entry of the table but differ in base\.quantizer\.bits/,
+  });
+  assert.throws(() => makeTable({ ...SPECIFICATION, over: [] }, CELLS, AXES), /differ in seed/);
+  const twice = [cell(0, [4, 8, 1], 10), cell(1, [4, 8, 1], 10)];
+  assert.throws(() => makeTable({ ...SPECIFICATION, over: [] }, twice, AXES), /duplicate/);
+});
+
+Deno.test("shortNames() are the shortest endings that tell paths apart", () => {
+  assert.deepEqual(shortNames(["a.b.bits", "a.c.rank"]), ["bits", "rank"]);
+  assert.deepEqual(shortNames(["q.base.perplexity", "q.tuned.perplexity"]), [
+    "base.perplexity",
+    "tuned.perplexity",
+  ]);
+  assert.deepEqual(shortNames(["seed"]), ["seed"]);
+  assert.deepEqual(shortNames([]), []);
+});

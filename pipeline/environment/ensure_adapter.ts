@@ -30,8 +30,8 @@ export async function ensureAdapter(): Promise<void> {
   }).output();
   if (!success) {
     throw new UserError(
-      "No WebGPU adapter can be opened on this machine: follow the line above, or choose " +
-        "`--device cpu`; `deno task doctor` shows what is there",
+      "No WebGPU adapter can be opened on this machine: follow the line above; " +
+        "`deno task doctor` shows what is there",
     );
   }
 }

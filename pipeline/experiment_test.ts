@@ -283,13 +283,14 @@ Deno.test("two runs at the same time share the work and end with the same rows",
   }));
 
 Deno.test("a table that would mix cells is refused before anything runs", () =>
-  inFolder(async ({ started, write, run }) => {
+  inFolder(async ({ folder, started, write, run }) => {
     const file = await write("demo.yaml", EXPERIMENT.replace("over: seed", "over: []"));
     await assert.rejects(run(file), {
       name: "ConfigurationError",
       message: /demo\.yaml:\d+:\d+: Cells 0 and 1 .* differ in seed/,
     });
     assert.deepEqual(started(), []);
+    await assert.rejects(Deno.stat(join(folder, "runs")), Deno.errors.NotFound);
   }));
 
 Deno.test("a misspelt file name is answered with the nearest that ships", async () => {

@@ -22,7 +22,7 @@ export async function syncFolder(path: string): Promise<void> {
 
 /** Replaces a text file in one step: readers see the old content or the new, never a part. */
 export async function replaceTextFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${Deno.pid}.tmp`;
+  const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
   try {
     await Deno.writeTextFile(temporary, text);
     await syncFile(temporary);

@@ -250,3 +250,15 @@ Deno.test("lock() gives up when aborted", async () => {
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("Store.open() says what to do where no folder can be made", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    await assert.rejects(Store.open(join(file, "store")), {
+      name: "UserError",
+      message: /^The store .* cannot be used .*EQUIPOISE_STORE/,
+    });
+  } finally {
+    await Deno.remove(file);
+  }
+});

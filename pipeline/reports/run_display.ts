@@ -29,7 +29,7 @@ export class RunDisplay {
       write: writeError,
       terminal: Deno.stderr.isTerminal(),
       color: Deno.stderr.isTerminal() && !Deno.noColor,
-      columns: () => Deno.consoleSize().columns,
+      columns: terminalColumns,
       now: () => performance.now(),
     });
   }
@@ -77,6 +77,15 @@ export class RunDisplay {
   #say(text: string): void {
     if (this.#view === null) writeError(`${text}\n`);
     else this.#view.line(text);
+  }
+}
+
+/** Width of the terminal; some say 0, and some nothing. */
+function terminalColumns(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
   }
 }
 

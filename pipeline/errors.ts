@@ -6,5 +6,6 @@
 
 /** A mistake of the user or of the data: shown as one sentence, without a stack trace. */
 export class UserError extends Error {
+  /** Fixed, so that the class survives a message between processes. */
   override readonly name: string = "UserError";
 }

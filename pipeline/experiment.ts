@@ -34,7 +34,11 @@ const DEFAULT_STAGES = new URL("./stages/registry.ts", import.meta.url).href;
 export interface PlanOptions {
   /** Changes of the file, each `path=value`, as with `--set`. */
   readonly set?: readonly string[];
-  /** @default "auto" */
+  /**
+   * What computes.
+   *
+   * @default "auto"
+   */
   readonly device?: DeviceName;
   /**
    * Folder of results; the store is in it.
@@ -76,7 +80,7 @@ export interface RunOptions extends PlanOptions {
  * Runs an experiment and returns what `results.json` holds. What is in the store already is not run
  * again; a stage that fails takes only those with it that depend on it, and its cells say so.
  *
- * ```ts no-eval
+ * ```ts ignore
  * import { runExperiment } from "./experiment.ts";
  *
  * const { cells } = await runExperiment("quickstart.yaml");
@@ -214,7 +218,8 @@ function checkTable({ table, cells, axes, position }: Experiment): void {
   }
 }
 
-function storeFolder(out: string): string {
+/** Where the store of a folder of results is. */
+export function storeFolder(out: string): string {
   const elsewhere = Deno.env.get("EQUIPOISE_STORE");
   return elsewhere ? resolve(elsewhere) : join(out, ".store");
 }

@@ -7,11 +7,11 @@
 import type { Device } from "../../kernels/device.ts";
 import { UserError } from "../errors.ts";
 
-/** Values of `--device`. */
-export const DEVICE_NAMES = ["auto", "webgpu", "cpu", "reference"] as const;
-
 /** A value of `--device`. */
-export type DeviceName = typeof DEVICE_NAMES[number];
+export type DeviceName = "auto" | "webgpu" | "cpu" | "reference";
+
+/** All values of `--device`. */
+export const DEVICE_NAMES: readonly DeviceName[] = ["auto", "webgpu", "cpu", "reference"];
 
 /**
  * Opens a device. `auto` is WebGPU; `reference` is the float64 implementation, for checking results

@@ -107,7 +107,7 @@ function throttle<Value>(
   pass: (value: Value) => void,
 ): { call(value: Value): void; cancel(): void } {
   let last = -Infinity;
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const passNow = (value: Value) => {
     clearTimeout(timer);
     timer = undefined;

@@ -7,8 +7,11 @@
 
 /** Where in a file a value stands, 1-based. */
 export interface Position {
+  /** Path of the file. */
   readonly file: string;
+  /** From 1. */
   readonly line: number;
+  /** From 1. */
   readonly column: number;
 }
 
@@ -18,6 +21,7 @@ export interface GraphNode {
   readonly name: string;
   /** "quantize". */
   readonly stage: string;
+  /** As its schema parsed them. */
   readonly parameters: unknown;
   /** Names of the nodes it reads, in the order written. */
   readonly from: readonly string[];
@@ -25,9 +29,11 @@ export interface GraphNode {
 
 /** One point of the grid. */
 export interface Cell {
+  /** Position in the grid. */
   readonly index: number;
   /** Axis path to value: {"base.quantizer.bits": 4, "seed": 1}. */
   readonly values: Readonly<Record<string, unknown>>;
+  /** Seed of everything random. */
   readonly seed: number;
   /** In topological order, stable with respect to the file. */
   readonly nodes: readonly GraphNode[];
@@ -43,19 +49,23 @@ export interface TableSpecification {
   readonly values: readonly string[];
   /** Axes to average over (mean and standard deviation). */
   readonly over: readonly string[];
+  /** Caption. */
   readonly title?: string;
 }
 
 /** A whole experiment. */
 export interface Experiment {
+  /** Folder of the results under `runs/`. */
   readonly name: string;
   /** Absolute path of the YAML file; null for an experiment from a script. */
   readonly file: string | null;
   /** Relative paths in parameters are relative to this folder. */
   readonly folder: string;
+  /** Points of the grid. */
   readonly cells: readonly Cell[];
   /** Axis paths in the order declared. */
   readonly axes: readonly string[];
+  /** The `table:` section, if there is one. */
   readonly table: TableSpecification | null;
   /** The file after `extends` and `--set`, before `${vars}` and the grid: canonical, printable. */
   readonly document: unknown;
@@ -65,6 +75,7 @@ export interface Experiment {
 
 /** One mistake in an experiment. */
 export interface Problem {
+  /** Where; null for a mistake of the command line or a script. */
   readonly position: Position | null;
   /** What is wrong, what is allowed, and the likely intention. */
   readonly message: string;
@@ -72,9 +83,12 @@ export interface Problem {
 
 /** All mistakes of an experiment at once; `message` has one line each, `file:line:column: text`. */
 export class ConfigurationError extends Error {
+  /** Fixed name. */
   override readonly name = "ConfigurationError";
+  /** All mistakes. */
   readonly problems: readonly Problem[];
 
+  /** Joins the problems into one message. */
   constructor(problems: readonly Problem[]) {
     super(
       problems.map(({ position, message }) =>

@@ -15,7 +15,9 @@ export const MANIFEST_NAME = "artifact.json";
 
 /** Everything that decides a stage's result; its digest is the key. */
 export interface StageIdentity {
+  /** Kind of stage ("train"). */
   readonly stage: string;
+  /** Version of that kind's implementation. */
   readonly version: number;
   /** As validated, with the references to sources as written. */
   readonly parameters: unknown;
@@ -23,7 +25,7 @@ export interface StageIdentity {
   readonly sources: Readonly<Record<string, SourceDigest>>;
   /** Keys of the results it reads. */
   readonly upstream: readonly string[];
-  /** Null where the result does not depend on it. */
+  /** Seed, null where the result does not depend on it. */
   readonly seed: number | null;
   /** Device class, null where the result does not depend on it. */
   readonly device: string | null;
@@ -31,6 +33,7 @@ export interface StageIdentity {
 
 /** A source as it was when the stage was planned. */
 export interface SourceDigest {
+  /** As the user wrote it. */
   readonly reference: string;
   /** Hexadecimal SHA-256 of its content. */
   readonly sha256: string;

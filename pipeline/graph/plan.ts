@@ -32,6 +32,7 @@ export type Decision =
 
 /** One stage with one set of inputs, shared by all cells that need it. */
 export interface PlannedStage {
+  /** Content address of its result. */
   readonly key: string;
   /** Graph node, with the entry of `from` where it fans out ("quality.tuned"). */
   readonly id: string;
@@ -39,11 +40,13 @@ export interface PlannedStage {
   readonly identity: StageIdentity;
   /** Indices of the cells that share it. */
   readonly cells: readonly number[];
+  /** What will happen to it, and why. */
   readonly decision: Decision;
 }
 
 /** The stages of one cell. */
 export interface PlannedCell {
+  /** The point of the grid. */
   readonly cell: Cell;
   /** Key of each stage by its id ("tuned", "quality.tuned"), in topological order. */
   readonly keys: ReadonlyMap<string, string>;
@@ -51,9 +54,11 @@ export interface PlannedCell {
 
 /** What a run will do. */
 export interface Plan {
+  /** What is planned. */
   readonly experiment: Experiment;
   /** Unique stages; each stands behind those it reads. */
   readonly stages: readonly PlannedStage[];
+  /** All cells, in the order of the experiment. */
   readonly cells: readonly PlannedCell[];
 }
 

@@ -20,7 +20,7 @@ import type { Metric } from "./stage.ts";
 import type { Store } from "./store.ts";
 
 /** Version of the schema of `results.json`. */
-export const RESULTS_VERSION = 1;
+export const RESULTS_VERSION = 1 as const;
 
 /** How a stage ended. */
 export type StageResult =
@@ -30,27 +30,35 @@ export type StageResult =
 
 /** A whole run. */
 export interface Results {
+  /** Tells this file from others. */
   readonly format: "equipoise/results";
-  readonly version: typeof RESULTS_VERSION;
+  /** Version of this schema. */
+  readonly version: 1;
   /** Name of the experiment. */
   readonly name: string;
   /** `failed` if some cell failed, `interrupted` if some cell did not get its turn. */
   readonly status: "done" | "failed" | "interrupted";
   /** Axis paths of the grid in the order declared. */
   readonly axes: readonly string[];
+  /** One row per cell. */
   readonly cells: readonly CellResult[];
   /** Unique stages by key. */
   readonly stages: Readonly<Record<string, StageRecord>>;
+  /** The `table:` section of the experiment. */
   readonly table: TableSpecification | null;
+  /** How the run was made. */
   readonly provenance: RunProvenance;
 }
 
 /** One row. */
 export interface CellResult {
+  /** Position in the grid. */
   readonly index: number;
   /** Axis path to value. */
   readonly values: Readonly<Record<string, unknown>>;
+  /** Seed of this cell. */
   readonly seed: number;
+  /** `cancelled` if the run ended before its turn. */
   readonly status: "done" | "failed" | "cancelled";
   /** Why it failed, null otherwise. */
   readonly error: string | null;
@@ -72,8 +80,11 @@ export interface CellResult {
 export interface StageRecord {
   /** "quality.tuned". */
   readonly node: string;
+  /** Kind of stage ("train"). */
   readonly stage: string;
+  /** How it ended. */
   readonly status: StageResult["status"];
+  /** Why it failed, null otherwise. */
   readonly error: string | null;
   /** Of the stage's complete result; null if there is none. */
   readonly result: StageRecordResult | null;
@@ -81,18 +92,27 @@ export interface StageRecord {
 
 /** What the manifest of a complete stage says. */
 export interface StageRecordResult {
+  /** ISO 8601, UTC. */
   readonly created: string;
+  /** Wall time of the stage. */
   readonly seconds: number;
+  /** Largest memory in use, in bytes. */
   readonly peakMemory: PeakMemory;
+  /** What else the stage said of itself. */
   readonly facts: Readonly<Record<string, string | number | boolean>>;
+  /** What it ran on; null if it did not compute. */
   readonly device: DeviceProvenance | null;
+  /** Version that made it. */
   readonly equipoise: CodeVersion;
 }
 
 /** How a run was made. */
 export interface RunProvenance {
+  /** Version that ran it. */
   readonly equipoise: CodeVersion;
+  /** Version of Deno. */
   readonly deno: string;
+  /** Operating system, architecture and kernel. */
   readonly os: string;
   /** The device chosen for this run; null if no stage depends on one. */
   readonly device: DeviceProvenance | null;

@@ -31,7 +31,9 @@ export interface Source {
 
 /** One number of a result. */
 export interface Metric {
+  /** The number. */
   readonly value: number;
+  /** Standard error of `value`. */
   readonly standardError?: number;
   /** How it was measured ("window-512"), where more than one convention exists. */
   readonly protocol?: string;
@@ -43,6 +45,7 @@ export interface Progress {
   readonly activity: string;
   /** Steps done and steps in all, where that is known. */
   readonly done?: number;
+  /** Steps in all. */
   readonly total?: number;
   /** Live numbers worth seeing ("loss" 3.21, "tokens/s" 1500). */
   readonly values?: Readonly<Record<string, number>>;

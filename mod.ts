@@ -1,0 +1,52 @@
+/**
+ * Equipoise from a script: experiments run as they do from the command line, and their rows come back
+ * typed.
+ *
+ * ```ts ignore
+ * import { runExperiment } from "./mod.ts";
+ *
+ * const { cells } = await runExperiment("quickstart.yaml", { set: ["tuned.steps=20"] });
+ * for (const { values, metrics } of cells) {
+ *   console.log(values["adapter.form"], metrics["quality.tuned.perplexity"]?.value);
+ * }
+ * ```
+ *
+ * @module
+ */
+
+export { UserError } from "./pipeline/errors.ts";
+export type { DeviceName } from "./pipeline/executors/devices.ts";
+export type { StageEvent } from "./pipeline/executors/executor.ts";
+export {
+  planExperiment,
+  type PlanOptions,
+  readExperiment,
+  runExperiment,
+  type RunOptions,
+} from "./pipeline/experiment.ts";
+export {
+  type Cell,
+  ConfigurationError,
+  type Experiment,
+  type GraphNode,
+  type Position,
+  type Problem,
+  type TableSpecification,
+} from "./pipeline/graph/experiment.ts";
+export type {
+  CodeVersion,
+  DeviceProvenance,
+  PeakMemory,
+  SourceDigest,
+  StageIdentity,
+} from "./pipeline/graph/manifest.ts";
+export type { Decision, Plan, PlannedCell, PlannedStage } from "./pipeline/graph/plan.ts";
+export type {
+  CellResult,
+  Results,
+  RunProvenance,
+  StageRecord,
+  StageRecordResult,
+  StageResult,
+} from "./pipeline/graph/results.ts";
+export type { Metric, Progress } from "./pipeline/graph/stage.ts";

@@ -12,9 +12,11 @@ import type { Progress } from "../graph/stage.ts";
 
 /** A stage to run; plain JSON, because it travels to other processes. */
 export interface StageTask {
+  /** Where its result goes. */
   readonly key: string;
   /** Graph node, with the entry of `from` where it fans out ("quality.tuned"). */
   readonly id: string;
+  /** What is to run. */
   readonly identity: StageIdentity;
   /** Folder that relative references of sources start from. */
   readonly folder: string;
@@ -60,5 +62,6 @@ export interface Executor extends AsyncDisposable {
    * once. Each still ends with an event.
    */
   cancel(force: boolean): Promise<void>;
+  /** What this executor is. */
   describe(): ExecutorDescription;
 }

@@ -25,6 +25,7 @@ export interface LocalOptions {
   readonly jobs: number;
   /** Absolute path of the store. */
   readonly store: string;
+  /** Device that each worker opens when a stage asks for one. */
   readonly device: DeviceName;
   /** URL of the module that exports `stages`. */
   readonly stages: string;
@@ -38,6 +39,7 @@ export class LocalExecutor implements Executor {
   #events: StageEvent[] = [];
   #wake: (() => void) | null = null;
 
+  /** Starts no process yet. */
   constructor(options: LocalOptions) {
     this.#options = options;
   }
@@ -63,6 +65,7 @@ export class LocalExecutor implements Executor {
     for (const worker of this.#workers) worker.cancel(force);
   }
 
+  /** "local", with as many slots as jobs. */
   describe(): ExecutorDescription {
     return { name: "local", slots: this.#options.jobs };
   }

@@ -20,12 +20,17 @@ const SAMPLE_MILLISECONDS = 250;
 
 /** What running a stage needs besides the task. */
 export interface StageHost {
+  /** All stages that tasks may name. */
   readonly stages: readonly Stage[];
+  /** Where inputs are and the result goes. */
   readonly store: Store;
   /** Opens the device, or returns the one that is open. */
   device(): Promise<Device>;
+  /** Called with what the stage reports. */
   report(progress: Progress): void;
+  /** Called with what the stage logs. */
   log(line: string): void;
+  /** Aborted when the stage shall save a checkpoint and end. */
   readonly signal: AbortSignal;
 }
 

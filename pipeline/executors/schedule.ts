@@ -11,6 +11,7 @@ import type { Executor, StageEvent, StageTask } from "./executor.ts";
 
 /** How to run a plan. */
 export interface ScheduleOptions {
+  /** For the provenance of results. */
   readonly equipoise: CodeVersion;
   /** Stop everything at the first failure; otherwise all that does not depend on it goes on. */
   readonly failFast?: boolean;
@@ -18,6 +19,7 @@ export interface ScheduleOptions {
   readonly interrupt?: AbortSignal;
   /** Aborted: running stages are killed. */
   readonly kill?: AbortSignal;
+  /** Called with every event, in order. */
   readonly onEvent?: (event: StageEvent) => void;
 }
 

@@ -21,6 +21,7 @@ const PROGRESS_MILLISECONDS = 100;
 export interface WorkerOptions {
   /** Absolute path. */
   readonly store: string;
+  /** Opened when a stage asks for it. */
   readonly device: DeviceName;
   /** URL of a module that exports `stages`. */
   readonly stages: string;

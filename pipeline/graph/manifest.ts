@@ -71,7 +71,9 @@ export interface DeviceProvenance {
 export interface Provenance {
   /** Name of the experiment that made it first. */
   readonly experiment: string;
+  /** The code that made it. */
   readonly equipoise: CodeVersion;
+  /** Version of Deno. */
   readonly deno: string;
   /** "linux x86_64 6.1.0". */
   readonly os: string;
@@ -81,17 +83,25 @@ export interface Provenance {
 
 /** `artifact.json`: written last, so that a folder that has it is complete. */
 export interface Manifest extends StageIdentity {
+  /** Tells the file from others of its name. */
   readonly format: "equipoise/artifact";
+  /** Content address. */
   readonly key: string;
+  /** What later stages take it for. */
   readonly kind: ArtifactKind;
   /** Graph node, with the entry of `from` where it fans out ("quality.tuned"). */
   readonly node: string;
+  /** By name ("perplexity"). */
   readonly metrics: Readonly<Record<string, StoredMetric>>;
+  /** What else the stage says of its result. */
   readonly facts: Readonly<Record<string, string | number | boolean>>;
+  /** All files of the result but this one, sorted by path. */
   readonly files: readonly ManifestFile[];
   /** Wall-clock seconds of the stage, without earlier attempts that it resumed. */
   readonly seconds: number;
+  /** While the stage ran. */
   readonly peakMemory: PeakMemory;
+  /** How the result came to be. */
   readonly provenance: Provenance;
   /** ISO 8601, UTC. */
   readonly created: string;
@@ -107,8 +117,11 @@ export interface PeakMemory {
 
 /** A metric in JSON, which has no NaN and no infinities: those are strings. */
 export interface StoredMetric {
+  /** The number, or its name. */
   readonly value: number | "NaN" | "Infinity" | "-Infinity";
+  /** In the units of the value. */
   readonly standardError?: number | "NaN" | "Infinity" | "-Infinity";
+  /** How it was measured ("window-512"). */
   readonly protocol?: string;
 }
 

@@ -64,7 +64,9 @@ export interface Plan {
 
 /** What planning needs to know of the world. */
 export interface PlanContext {
+  /** All stages that nodes may name. */
   readonly stages: readonly Stage[];
+  /** Where results are looked for. */
   readonly store: Store;
   /** Class of the device that would run the stages; called only if a key depends on it. */
   deviceClass(): Promise<string>;

@@ -11,7 +11,9 @@ import { digestFile, digestOf } from "./digest.ts";
 
 /** Remembers digests of files by a stamp that changes with their content. */
 export interface DigestCache {
+  /** The digest remembered under this stamp, null if there is none. */
   fileDigest(path: string, stamp: string): string | null;
+  /** Remembers a digest. */
   setFileDigest(path: string, stamp: string, sha256: string): void;
 }
 

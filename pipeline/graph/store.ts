@@ -31,6 +31,7 @@ export type StoreState =
 
 /** Folders of a result that is being made. */
 export interface Workspace {
+  /** Of the result. */
   readonly key: string;
   /** Becomes the result. */
   readonly folder: string;

@@ -11,6 +11,7 @@ const RETRY_MILLISECONDS = 200;
 
 /** A held lock; disposing it lets others in. */
 export interface Lock extends Disposable {
+  /** The lock file. */
   readonly path: string;
 }
 

@@ -11,12 +11,17 @@ import { shortNames } from "./table.ts";
 
 /** What is said of a stage in `plan --json` and `plan.json`. */
 export interface PlanRecord {
+  /** Content address of the result. */
   readonly key: string;
   /** "quality.tuned". */
   readonly node: string;
+  /** "evaluate". */
   readonly stage: string;
+  /** Indices of the cells that share it. */
   readonly cells: readonly number[];
+  /** Keys of what it reads. */
   readonly upstream: readonly string[];
+  /** Whether it runs, and why. */
   readonly decision: Decision;
 }
 

@@ -14,9 +14,11 @@ import { formatCount, formatDuration } from "./quantities.ts";
 
 /** Where progress is shown. */
 export interface ProgressOutput {
+  /** Writes without a line end of its own. */
   write(text: string): void;
   /** Whether lines can be overwritten. */
   readonly terminal: boolean;
+  /** Whether text may have colors. */
   readonly color: boolean;
   /** Columns of the terminal now. */
   columns(): number;
@@ -52,6 +54,7 @@ export class ProgressView {
   #drawnLines = 0;
   #lastDraw = -Infinity;
 
+  /** Shows nothing yet. */
   constructor(plan: Plan, output: ProgressOutput) {
     this.#output = output;
     this.#labels = stageLabels(plan);

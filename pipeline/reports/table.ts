@@ -16,10 +16,13 @@ export type TableCellSource = Pick<
 
 /** A table, not yet in any format. */
 export interface Table {
+  /** Caption. */
   readonly title: string | null;
   /** Titles of the columns that label rows. */
   readonly rowTitles: readonly string[];
+  /** Columns of numbers. */
   readonly columns: readonly TableColumn[];
+  /** Rows in the order in which their labels first occur. */
   readonly rows: readonly TableRow[];
   /** What is averaged, and why entries are missing. */
   readonly notes: readonly string[];
@@ -37,6 +40,7 @@ export interface TableColumn {
 
 /** A row. */
 export interface TableRow {
+  /** One for each of the table's row titles. */
   readonly labels: readonly string[];
   /** One per column; null where no cell has the metric. */
   readonly entries: readonly (TableEntry | null)[];
@@ -44,6 +48,7 @@ export interface TableRow {
 
 /** A number of a table. */
 export interface TableEntry {
+  /** The number itself where nothing is averaged. */
   readonly mean: number;
   /** Sample standard deviation over cells; null if nothing is averaged or there is one cell. */
   readonly deviation: number | null;

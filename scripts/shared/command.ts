@@ -18,9 +18,13 @@ export const EXIT_INTERRUPTED = 130;
 
 /** Options of commands that read an experiment. */
 export interface ExperimentFlags {
+  /** Each `path=value`. */
   readonly set: readonly string[];
+  /** Where stages compute. */
   readonly device: DeviceName;
+  /** Folder of results. */
   readonly out: string;
+  /** Whether the standard output is one JSON document. */
   readonly json: boolean;
 }
 

@@ -46,7 +46,10 @@ await runCommand(command, async () => {
     command: ["deno task experiment", ...Deno.args].join(" "),
     interrupt: gentle,
     kill: forced,
-    onPlan: (plan, folder) => display.planned(plan, relative(".", folder)),
+    onPlan: (plan, folder) => {
+      const shown = relative(".", folder);
+      display.planned(plan, shown.startsWith("..") ? folder : shown);
+    },
     onEvent: (event) => display.event(event),
   });
   display.finished(results);

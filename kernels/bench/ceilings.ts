@@ -4,10 +4,9 @@
  * @module
  */
 
-import type { Device } from "../device.ts";
+import type { Device, Tensor } from "../device.ts";
 import { WebgpuDevice } from "../webgpu/device.ts";
 import type { Dispatch, KernelContext } from "../webgpu/program.ts";
-import type { Tensor } from "../device.ts";
 import { type Benchmark, benchmarkOf, RecordedJob } from "./benchmark.ts";
 import { bytesOf } from "./workspace.ts";
 
@@ -69,8 +68,11 @@ export function fmaCeiling(device: Device): Benchmark | null {
   };
 }
 
-/** The factors are uniforms, so that no compiler can compute the chains in advance. */
-function fmaDispatch({ profile }: KernelContext, output: Tensor, width: number): Dispatch {
+/**
+ * Every lane of `output` gets the sum of its chains, `x = 0.5 x + 1` over and over. The factors are
+ * uniforms, so that no compiler can compute the chains in advance.
+ */
+export function fmaDispatch({ profile }: KernelContext, output: Tensor, width: number): Dispatch {
   const chains = Array.from({ length: VECTORS }, (_, index) => `chain${index}`);
   const link = chains.map((name) => `    ${name} = fma(${name}, factor, summand);`).join("\n");
   return {

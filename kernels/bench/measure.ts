@@ -24,7 +24,7 @@ export interface Effort {
 }
 
 /** Long enough for noise of milliseconds, short enough for fifty benchmarks in a minute. */
-export const DEFAULT_EFFORT: Effort = { samples: 7, sampleSeconds: 0.03 };
+export const DEFAULT_EFFORT: Effort = { samples: 5, sampleSeconds: 0.03 };
 
 /** Calls of a sample at most: recordings of more take longer to make than to run. */
 const MOST_CALLS = 256;
@@ -37,23 +37,27 @@ export interface Measurement {
   readonly seconds: readonly number[];
 }
 
+/** Milliseconds since some moment. */
+export type Now = () => number;
+
+const systemNow: Now = () => performance.now();
+
 /** Times a benchmark after warming up: compiling, first touch of memory, and a guess of its speed. */
 export async function measure(
   device: Device,
   benchmark: Benchmark,
   clock: Clock,
   { samples, sampleSeconds }: Effort = DEFAULT_EFFORT,
+  now: Now = systemNow,
 ): Promise<Measurement> {
   const job = await benchmark.prepare(device);
   try {
-    await elapsed(device, job, 1, clock);
-    const once = await elapsed(device, job, 1, clock);
-    const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(sampleSeconds / once)));
-    await elapsed(device, job, calls, clock);
+    const time = async (calls: number) => (await elapsed(device, job, calls, now))[clock] / 1000;
+    await time(1);
+    const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(sampleSeconds / await time(1))));
+    await time(calls);
     const seconds: number[] = [];
-    for (let sample = 0; sample < samples; sample++) {
-      seconds.push(await elapsed(device, job, calls, clock) / calls);
-    }
+    for (let sample = 0; sample < samples; sample++) seconds.push(await time(calls) / calls);
     return { calls, seconds };
   } finally {
     job.release();
@@ -64,30 +68,35 @@ export async function measure(
 const CLEAR_MILLISECONDS = 60;
 
 /** Which clock this runtime needs: "call" if the wait for a benchmark happens inside the call. */
-export async function chooseClock(device: Device, benchmark: Benchmark): Promise<Clock> {
+export async function chooseClock(
+  device: Device,
+  benchmark: Benchmark,
+  now: Now = systemNow,
+): Promise<Clock> {
   const job = await benchmark.prepare(device);
   try {
-    await elapsed(device, job, 1, "promise");
+    await elapsed(device, job, 1, now);
     for (let rounds = 1;; rounds *= 2) {
-      const start = performance.now();
-      for (let round = 0; round < rounds; round++) job.queue(1);
-      const settled = device.settle();
-      const call = performance.now() - start;
-      await settled;
-      const whole = performance.now() - start;
-      if (whole > CLEAR_MILLISECONDS) return call > whole / 2 ? "call" : "promise";
+      const { call, promise } = await elapsed(device, job, 1, now, rounds);
+      if (promise > CLEAR_MILLISECONDS) return call > promise / 2 ? "call" : "promise";
     }
   } finally {
     job.release();
   }
 }
 
-async function elapsed(device: Device, job: Job, calls: number, clock: Clock): Promise<number> {
-  const start = performance.now();
-  job.queue(calls);
+/** Milliseconds by either clock, of `rounds` times `calls` calls. */
+async function elapsed(
+  device: Device,
+  job: Job,
+  calls: number,
+  now: Now,
+  rounds = 1,
+): Promise<Readonly<Record<Clock, number>>> {
+  const start = now();
+  for (let round = 0; round < rounds; round++) job.queue(calls);
   const settled = device.settle();
-  const call = performance.now() - start;
+  const call = now() - start;
   await settled;
-  const milliseconds = clock === "call" ? call : performance.now() - start;
-  return milliseconds / 1000;
+  return { call, promise: now() - start };
 }

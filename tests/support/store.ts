@@ -17,6 +17,29 @@ export async function resultsIn(out: string): Promise<Map<string, Manifest>> {
   return results;
 }
 
+/** SHA-256 of the files of every result in `out`, by node and path. */
+export async function filesIn(out: string): Promise<Record<string, Record<string, string>>> {
+  const results = await resultsIn(out);
+  return Object.fromEntries(
+    [...results].map(([node, { files }]) => [
+      node,
+      Object.fromEntries(files.map(({ path, sha256 }) => [path, sha256])),
+    ]),
+  );
+}
+
+/** Processes that are making a result of the store in `out`. */
+export async function makersIn(out: string): Promise<number[]> {
+  const locks = join(out, ".store", "locks");
+  const makers: number[] = [];
+  for await (const { name } of Deno.readDir(locks)) {
+    const holder = await Deno.readTextFile(join(locks, name));
+    const process = /^process (\d+) on /.exec(holder)?.[1];
+    if (process !== undefined) makers.push(Number(process));
+  }
+  return makers;
+}
+
 /**
  * Files in `out` that are no part of a complete result, of the index or of what a run writes beside
  * its results: temporary files, locks and checkpoints.

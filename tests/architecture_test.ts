@@ -29,7 +29,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ],
   ["pipeline/stages"],
   ["pipeline/executors"],
-  ["pipeline/reports"],
+  ["pipeline/bench", "pipeline/reports"],
   ["pipeline/*.ts"],
   ["mod.ts", "scripts", "experiments", "tests"],
 ];

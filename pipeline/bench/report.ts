@@ -91,7 +91,11 @@ export interface BenchmarkResult {
 export interface BenchmarkOptions {
   /** Only benchmarks with this text in name or shape, letter case ignored. */
   readonly filter?: string;
-  /** @default {@linkcode DEFAULT_EFFORT} */
+  /**
+   * How long and how often.
+   *
+   * @default {@linkcode DEFAULT_EFFORT}
+   */
   readonly effort?: Effort;
   /** Called before each benchmark. */
   readonly onStart?: (name: string, done: number, total: number) => void;

@@ -10,6 +10,7 @@ import type { PlanRecord } from "./plan_text.ts";
 
 /** A node of the graph, over all cells. */
 export interface ReportNode {
+  /** "base". */
   readonly name: string;
   /** "quantize". */
   readonly stage: string;

@@ -8,8 +8,9 @@ import { type Html, html, type HtmlValue } from "./html_markup.ts";
 
 /** Head of a column. */
 export interface ColumnHead {
+  /** Text of the head. */
   readonly title: string;
-  /** Numbers stand to the right. */
+  /** Labels name the row, numbers stand to the right, prose may wrap. */
   readonly kind: "label" | "number" | "text" | "prose";
 }
 

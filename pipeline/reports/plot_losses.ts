@@ -12,12 +12,15 @@ import type { StepRecord } from "../training/history.ts";
 export interface LossCurve {
   /** Unique within a plot. */
   readonly label: string;
+  /** In order. */
   readonly steps: readonly StepRecord[];
 }
 
 /** A point of a plot. */
 export interface LossPoint {
+  /** Mean where several steps are drawn as one. */
   readonly step: number;
+  /** Mean likewise. */
   readonly loss: number;
 }
 

@@ -11,6 +11,7 @@ import { maskedCrc32c } from "./tensorboard_checksum.ts";
 export interface ScalarEvent {
   /** Seconds since 1970. */
   readonly wallTime: number;
+  /** From 1. */
   readonly step: number;
   /** By tag ("loss"); stored in single precision. */
   readonly scalars: Readonly<Record<string, number>>;

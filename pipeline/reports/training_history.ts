@@ -13,10 +13,13 @@ import { LOSSES_FILE } from "../training/loop.ts";
 
 /** A stage that trained. */
 export interface TrainingHistory {
+  /** Of its result in the store. */
   readonly key: string;
   /** "tuned". */
   readonly node: string;
+  /** Time and facts. */
   readonly result: StageRecordResult;
+  /** In order. */
   readonly steps: readonly StepRecord[];
 }
 

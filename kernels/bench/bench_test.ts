@@ -141,7 +141,7 @@ Deno.test("the ceiling of multiply-adds computes what it says", async () => {
   const device = await openWebgpu();
   try {
     const output = device.tensor("f32", [128], "sums");
-    const recording = device.recordKernels("fma", (context) => [fmaDispatch(context, output, 8)]);
+    const recording = device.recordKernels("fma", (context) => [fmaDispatch(context, output)]);
     device.run(recording);
     // x = 0.5 x + 1 ends at 2, whatever it starts from: three vectors of four.
     assert.deepEqual([...await device.readFloats(output)], new Array(128).fill(24));

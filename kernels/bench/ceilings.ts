@@ -34,15 +34,16 @@ const LINKS = 512;
 /** Links written out in the body of the loop. */
 const UNROLLED = 16;
 
+/** Lanes of a workgroup. */
+const WIDTH = 64;
+
 /**
  * The speed of multiply-adds on registers, in f32 as all kernels compute; null for devices other than
  * WebGPU.
  */
 export function fmaCeiling(device: Device): Benchmark | null {
   if (!(device instanceof WebgpuDevice)) return null;
-  const { class: profile, subgroupSize } = device.profile;
-  const lanes = profile === "software" ? 2 ** 14 : 2 ** 20;
-  const width = profile === "software" ? Math.max(1, subgroupSize) : 64;
+  const lanes = device.profile.class === "software" ? 2 ** 14 : 2 ** 20;
   return {
     name: "ceiling fma",
     shape: `${lanes} lanes, ${4 * VECTORS} chains`,
@@ -54,7 +55,7 @@ export function fmaCeiling(device: Device): Benchmark | null {
         (calls) =>
           device.recordKernels(
             "ceiling fma",
-            (context) => Array.from({ length: calls }, () => fmaDispatch(context, output, width)),
+            (context) => Array.from({ length: calls }, () => fmaDispatch(context, output)),
           ),
       );
       return {
@@ -72,7 +73,7 @@ export function fmaCeiling(device: Device): Benchmark | null {
  * Every lane of `output` gets the sum of its chains, `x = 0.5 x + 1` over and over. The factors are
  * uniforms, so that no compiler can compute the chains in advance.
  */
-export function fmaDispatch({ profile }: KernelContext, output: Tensor, width: number): Dispatch {
+export function fmaDispatch({ profile }: KernelContext, output: Tensor): Dispatch {
   const chains = Array.from({ length: VECTORS }, (_, index) => `chain${index}`);
   const link = chains.map((name) => `    ${name} = fma(${name}, factor, summand);`).join("\n");
   return {
@@ -82,7 +83,7 @@ struct Parameters { factor: f32, summand: f32 }
 @group(0) @binding(0) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(1) var<uniform> parameters: Parameters;
 
-@compute @workgroup_size(${width})
+@compute @workgroup_size(${WIDTH})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let factor = vec4<f32>(parameters.factor);
   let summand = vec4<f32>(parameters.summand);
@@ -95,6 +96,6 @@ ${Array.from({ length: UNROLLED }, () => link).join("\n")}
 `,
     bindings: [{ tensor: output, access: "read_write" }],
     uniforms: [{ type: "f32", value: 0.5 }, { type: "f32", value: 1 }],
-    workgroups: [output.size / width, 1, 1],
+    workgroups: [output.size / WIDTH, 1, 1],
   };
 }

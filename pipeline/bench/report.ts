@@ -9,6 +9,7 @@ import type { Device } from "../../kernels/device.ts";
 import type { Benchmark } from "../../kernels/bench/benchmark.ts";
 import { copyCeiling, fmaCeiling } from "../../kernels/bench/ceilings.ts";
 import {
+  CEILING_EFFORT,
   chooseClock,
   type Clock,
   DEFAULT_EFFORT,
@@ -130,14 +131,14 @@ export async function runBenchmarks(
   const started = new Date().toISOString();
   const loadBefore = Deno.loadavg()[0] ?? NaN;
   const clock = await chooseClock(device, copyCeiling);
-  const before = await measureCeilings(device, clock, effort);
+  const before = await measureCeilings(device, clock);
   const times = [];
   for (const [done, benchmark] of selected.entries()) {
     onStart?.(`${benchmark.name} ${benchmark.shape}`, done, selected.length);
     times.push({ benchmark, ...await measure(device, benchmark, clock, effort) });
   }
   // A noisy machine only ever makes a ceiling look lower than it is.
-  const after = await measureCeilings(device, clock, effort);
+  const after = await measureCeilings(device, clock);
   const ceilings = {
     gigaflops: before.gigaflops === null ? null : Math.max(before.gigaflops, after.gigaflops ?? 0),
     gigabytes: Math.max(before.gigabytes, after.gigabytes),
@@ -161,9 +162,10 @@ export async function runBenchmarks(
   };
 }
 
-async function measureCeilings(device: Device, clock: Clock, effort: Effort): Promise<Ceilings> {
-  const best = async ({ work, ...rest }: Benchmark) => {
-    const { seconds } = await measure(device, { work, ...rest }, clock, effort);
+async function measureCeilings(device: Device, clock: Clock): Promise<Ceilings> {
+  const best = async (benchmark: Benchmark) => {
+    const { work } = benchmark;
+    const { seconds } = await measure(device, benchmark, clock, CEILING_EFFORT);
     return ((work.flops ?? 0) + (work.bytes ?? 0)) / Math.min(...seconds) / 1e9;
   };
   const fma = fmaCeiling(device);

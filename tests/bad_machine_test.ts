@@ -1,6 +1,6 @@
 /**
- * Machines that cannot do what is asked: a full disk, no adapter, tensors larger than the device
- * allows. Each with one clear message, exit status 1, and nothing half-written.
+ * Machines that cannot do what is asked: a full disk, a folder that is a file, no adapter, tensors larger
+ * than the device allows. Each with one clear message, exit status 1, and nothing half-written.
  */
 
 import assert from "node:assert/strict";
@@ -88,6 +88,21 @@ Deno.test({
       assert.match(stderr, /^✓ base: done/m);
     }),
 });
+
+Deno.test("a folder of results that is a file", () =>
+  inFolder(async (folder) => {
+    await writeLargeExperiment(folder);
+    const { status, stderr } = await runCommand(
+      "experiment",
+      ["full.yaml", "--out", "full.yaml"],
+      { cwd: folder },
+    );
+    assertOneMessage(
+      stderr,
+      /^The store .*full\.yaml\/\.store cannot be used \(.*\): .* set --out or /,
+    );
+    assert.equal(status, 1);
+  }));
 
 const NEEDS_DEVICE = `name: device
 graph:

@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import { planExperiment } from "../pipeline/experiment.ts";
 import type { Decision } from "../pipeline/graph/plan.ts";
 import { type CommandEnd, endOf, startCommand } from "./support/command.ts";
-import { filesIn, makersIn, unfinishedIn } from "./support/store.ts";
+import { filesIn, makersIn, resultsIn, unfinishedIn } from "./support/store.ts";
 import { inFolder } from "./support/tiny_model.ts";
 
 /**
@@ -141,6 +141,8 @@ Deno.test("killed or interrupted at any step, training continues to the same bit
       }
       const resumed = await run(folder, "killed");
       assert.equal(resumed.status, 0, resumed.stderr);
+      const { facts } = (await resultsIn(join(folder, "killed"))).get("tuned") ?? {};
+      assert(Number(facts?.["resumed_from_step"]) >= 20, "it goes on from the last checkpoint");
       assert.deepEqual(await filesIn(join(folder, "killed")), expected);
       assert.deepEqual(await unfinishedIn(join(folder, "killed")), []);
     });

@@ -40,22 +40,18 @@ export async function makersIn(out: string): Promise<number[]> {
   return makers;
 }
 
-/**
- * Files in `out` that are no part of a complete result, of the index or of what a run writes beside
- * its results: temporary files, locks and checkpoints.
- */
+/** What runs in `out` have left unfinished: results being made, checkpoints, locks, temporary files. */
 export async function unfinishedIn(out: string): Promise<string[]> {
-  const known = new Set([
-    ".store/index.sqlite",
-    ".store/index.sqlite-wal",
-    ".store/index.sqlite-shm",
-  ]);
-  for (const { key } of (await resultsIn(out)).values()) {
-    known.add(`.store/results/${key.slice(0, 2)}/${key}`);
+  const unfinished = (await listFiles(out)).filter((path) => path.endsWith(".tmp"));
+  for (const name of ["tmp", "checkpoints", "locks"]) {
+    for await (const entry of Deno.readDir(join(out, ".store", name))) {
+      unfinished.push(`${name}/${entry.name}`);
+    }
   }
-  return (await listFiles(out)).filter((path) => {
-    if (path.endsWith(".tmp")) return true;
-    const result = path.split("/").slice(0, 4).join("/");
-    return path.startsWith(".store/") && !known.has(path) && !known.has(result);
-  });
+  const complete = new Set([...(await resultsIn(out)).values()].map(({ key }) => key));
+  const results = join(out, ".store", "results");
+  for (const path of await listFiles(results)) {
+    if (!complete.has(path.split("/")[1] ?? "")) unfinished.push(`results/${path}`);
+  }
+  return unfinished;
 }

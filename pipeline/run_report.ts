@@ -7,6 +7,7 @@
 import { dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.ts";
 import { storeFolder } from "./experiment.ts";
+import { ConfigurationError } from "./graph/experiment.ts";
 import { parseResults, type Results } from "./graph/results.ts";
 import { Store } from "./graph/store.ts";
 import { replaceTextFile } from "./graph/store_files.ts";
@@ -19,7 +20,8 @@ import { trainingHistories, type TrainingHistory } from "./reports/training_hist
  *
  * @param target Folder of a run, or its name below `out`.
  * @param out Folder of results.
- * @throws {UserError} If there is no such run.
+ * @throws {ConfigurationError} If there is no such run.
+ * @throws {UserError} If its results cannot be read.
  */
 export async function writeReport(target: string, out: string): Promise<string> {
   const folder = await findRun(target, out);
@@ -39,10 +41,11 @@ async function findRun(target: string, out: string): Promise<string> {
   for (const candidate of [resolve(target), resolve(out, target)]) {
     if (await isFile(join(candidate, "results.json"))) return candidate;
   }
-  throw new UserError(
-    `There is no run "${target}" here or in ${out}: give the folder that holds its results.json, ` +
-      `or run \`deno task experiment\` first`,
-  );
+  throw new ConfigurationError([{
+    position: null,
+    message: `There is no run "${target}" here or in ${out}: give the folder that holds its ` +
+      `results.json, or run \`deno task experiment\` first`,
+  }]);
 }
 
 async function readResults(path: string): Promise<Results> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { UserError } from "./errors.ts";
+import { ConfigurationError } from "./graph/experiment.ts";
 import { keyOf, type StageIdentity } from "./graph/manifest.ts";
 import { type Results, stringifyResults } from "./graph/results.ts";
 import { Store } from "./graph/store.ts";
@@ -126,7 +126,7 @@ Deno.test("writeReport() does without losses that are gone or damaged, and says 
 Deno.test("writeReport() says where it looked for a run", async () => {
   await withRun(null, async (out) => {
     await assert.rejects(() => writeReport("exampel", out), (error: unknown) => {
-      assert.ok(error instanceof UserError);
+      assert.ok(error instanceof ConfigurationError);
       assert.ok(error.message.includes(`There is no run "exampel" here or in ${out}`));
       return true;
     });

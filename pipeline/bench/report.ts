@@ -17,7 +17,7 @@ import {
   measure,
 } from "../../kernels/bench/measure.ts";
 import { kernelBenchmarks } from "../../kernels/bench/suite.ts";
-import { UserError } from "../errors.ts";
+import { ConfigurationError } from "../graph/experiment.ts";
 import { didYouMean } from "../graph/suggestions.ts";
 import { modelBenchmarks } from "./model_benchmarks.ts";
 
@@ -105,7 +105,7 @@ export interface BenchmarkOptions {
 /**
  * The benchmarks whose name or shape contains a text.
  *
- * @throws {UserError} If there is none.
+ * @throws {ConfigurationError} If there is none.
  */
 export function selectBenchmarks(filter: string): Benchmark[] {
   const all = [...modelBenchmarks(), ...kernelBenchmarks()];
@@ -115,11 +115,12 @@ export function selectBenchmarks(filter: string): Benchmark[] {
   );
   if (selected.length > 0) return selected;
   const names = [...new Set(all.map(({ name }) => name))];
-  throw new UserError(
-    `No benchmark has "${filter}" in its name${didYouMean(filter, names)}; there are ${
+  throw new ConfigurationError([{
+    position: null,
+    message: `No benchmark has "${filter}" in its name${didYouMean(filter, names)}; there are ${
       names.join(", ")
     }`,
-  );
+  }]);
 }
 
 /** Measures the ceilings and everything that the filter selects. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ReferenceDevice } from "../../kernels/reference/device.ts";
-import { UserError } from "../errors.ts";
+import { ConfigurationError } from "../graph/experiment.ts";
 import { modelBenchmarks } from "./model_benchmarks.ts";
 import { type BenchmarkReport, resultOf, selectBenchmarks } from "./report.ts";
 import { benchmarkText } from "./report_text.ts";
@@ -44,7 +44,7 @@ Deno.test("selectBenchmarks() looks into name and shape and suggests names", () 
   assert.deepEqual(names("RMSNORMB"), ["rmsNormBackward", "rmsNormBackward"]);
   assert.deepEqual(names("brown-560k"), ["train lora r16 int4", "train full", "evaluate int4"]);
   assert.throws(() => selectBenchmarks("adamv"), (error: unknown) => {
-    assert.ok(error instanceof UserError);
+    assert.ok(error instanceof ConfigurationError);
     assert.match(error.message, /"adamv".*did you mean "adamw"/);
     return true;
   });

@@ -32,10 +32,10 @@ export interface Decoder {
   readonly storage: readonly Storage[];
   readonly uniforms: Readonly<Record<string, Uniform>>;
   /**
-   * `struct Octet { low, high: vec4<f32> }`,
-   * `codesAt(row, octet) -> Octet`: codes as floats,
-   * `blockAt(row, column) -> u32`, `scaleAt(block) -> f32`, `zeroAt(block) -> f32`,
-   * `weightsAt(row, octet) -> Octet`: decoded weights.
+   * `wordsAt(row, octet) -> vec2<u32>`: the packed octet, its codes from the lowest bits on;
+   * `codesOf(x, y: vec4<u32>, place: vec4<u32>) -> vec4<f32>`: codes at places 0..7 of four such octets;
+   * `blockAt(row, column) -> u32`, `scaleAt(block) -> f32`, `zeroAt(block) -> f32`;
+   * `struct Octet { low, high: vec4<f32> }`, `weightsAt(row, octet) -> Octet`: decoded weights.
    */
   readonly declarations: string;
   /** Columns that share a scale. */
@@ -48,10 +48,6 @@ export interface Decoder {
 export function decoderOf(weight: PackedWeight): Decoder {
   return weight.format === "integer" ? integerDecoder(weight) : nf4Decoder(weight);
 }
-
-const OCTET = `
-struct Octet { low: vec4<f32>, high: vec4<f32> }
-`;
 
 function integerDecoder(weight: IntegerWeight): Decoder {
   const { bits, blockRows, blockColumns, columns } = weight;
@@ -69,10 +65,7 @@ function integerDecoder(weight: IntegerWeight): Decoder {
       blockColumns: u32(blockColumns),
       ...(blockRows === 1 ? {} : { blockRows: u32(blockRows) }),
     },
-    declarations: `${OCTET}
-fn codesAt(row: u32, octet: u32) -> Octet {
-${INTEGER_CODES[bits]}
-}
+    declarations: `${INTEGER_WORDS[bits]}
 fn blockAt(row: u32, column: u32) -> u32 {
   return ${rowBlock} * parameters.blocks + column / parameters.blockColumns;
 }
@@ -84,29 +77,44 @@ ${weightsAt(blockColumns, true)}`,
   };
 }
 
-/** Bodies of `codesAt`; `packing.ts` defines the layout. */
-const INTEGER_CODES: Readonly<Record<IntegerBits, string>> = {
-  2: `  let word = codes[row * parameters.chunks * 2u + (octet >> 1u)] >> ((octet & 1u) * 16u);
-  return Octet(${fields("word", 2, 0)}, ${fields("word", 2, 4)});`,
-  // Two words of low bit pairs, one word of high bits.
-  3: `  let base = (row * parameters.chunks + (octet >> 2u)) * 3u;
-  let low = codes[base + ((octet >> 1u) & 1u)] >> ((octet & 1u) * 16u);
-  let high = codes[base + 2u] >> ((octet & 3u) * 8u);
-  return Octet(
-    ${fields("low", 2, 0)} + 4.0 * ${fields("high", 1, 0)},
-    ${fields("low", 2, 4)} + 4.0 * ${fields("high", 1, 4)},
-  );`,
-  4: `  let word = codes[row * parameters.chunks * 4u + octet];
-  return Octet(${fields("word", 4, 0)}, ${fields("word", 4, 4)});`,
-  8: `  let words = codes[row * parameters.chunks * 4u + octet];
-  return Octet(${fields("words.x", 8, 0)}, ${fields("words.y", 8, 0)});`,
-};
+const WORD = `fn wordsAt(row: u32, octet: u32) -> vec2<u32> {
+  return vec2<u32>(codes[row * parameters.chunks * 4u + octet], 0u);
+}`;
 
-/** Four consecutive `bits`-wide fields of a word as a vec4<f32>, starting at field `first`. */
-function fields(word: string, bits: number, first: number): string {
-  const shifts = range(4).map((index) => `${(first + index) * bits}u`).join(", ");
-  return `vec4<f32>((vec4<u32>(${word}) >> vec4<u32>(${shifts})) & vec4<u32>(${2 ** bits - 1}u))`;
+/** `wordsAt` and `codesOf`; `packing.ts` defines the layout. */
+const INTEGER_WORDS: Readonly<Record<IntegerBits, string>> = {
+  2: `fn wordsAt(row: u32, octet: u32) -> vec2<u32> {
+  let word = codes[row * parameters.chunks * 2u + octet / 2u];
+  return vec2<u32>(word >> (octet % 2u * 16u), 0u);
 }
+fn codesOf(x: vec4<u32>, y: vec4<u32>, place: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>((x >> (place * 2u)) & vec4<u32>(3u));
+}`,
+  // A chunk is two words of low bit pairs and one word of high bits.
+  3: `fn wordsAt(row: u32, octet: u32) -> vec2<u32> {
+  let chunk = (row * parameters.chunks + octet / 4u) * 3u;
+  return vec2<u32>(
+    codes[chunk + octet / 2u % 2u] >> (octet % 2u * 16u),
+    codes[chunk + 2u] >> (octet % 4u * 8u),
+  );
+}
+fn codesOf(x: vec4<u32>, y: vec4<u32>, place: vec4<u32>) -> vec4<f32> {
+  let low = (x >> (place * 2u)) & vec4<u32>(3u);
+  let high = (y >> place) & vec4<u32>(1u);
+  return vec4<f32>(low | (high << vec4<u32>(2u)));
+}`,
+  4: `${WORD}
+fn codesOf(x: vec4<u32>, y: vec4<u32>, place: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>((x >> (place * 4u)) & vec4<u32>(15u));
+}`,
+  8: `fn wordsAt(row: u32, octet: u32) -> vec2<u32> {
+  return codes[row * parameters.chunks * 4u + octet];
+}
+fn codesOf(x: vec4<u32>, y: vec4<u32>, place: vec4<u32>) -> vec4<f32> {
+  let word = select(y, x, place < vec4<u32>(4u));
+  return vec4<f32>((word >> (place % 4u * 8u)) & vec4<u32>(255u));
+}`,
+};
 
 function nf4Decoder(weight: Nf4Weight): Decoder {
   const { absmax } = weight;
@@ -126,12 +134,8 @@ function nf4Decoder(weight: Nf4Weight): Decoder {
       blocks: u32(weight.columns / NF4_BLOCK),
       blockColumns: u32(NF4_BLOCK),
     },
-    declarations: `${OCTET}
+    declarations: `${WORD}
 ${LEVELS}
-fn codesAt(row: u32, octet: u32) -> Octet {
-  let word = codes[row * parameters.chunks * 4u + octet];
-  return Octet(levels(word), levels(word >> 16u));
-}
 fn blockAt(row: u32, column: u32) -> u32 {
   return row * parameters.blocks + column / ${NF4_BLOCK}u;
 }
@@ -143,10 +147,10 @@ ${weightsAt(NF4_BLOCK, false)}`,
   };
 }
 
-/** Levels of the four lowest codes of a word, by a tree of selects: a table would be a slow gather. */
+/** `codesOf` of NF4 by a tree of selects: a table would be a slow gather. */
 const LEVELS = `
-fn levels(word: u32) -> vec4<f32> {
-  let shifted = vec4<u32>(word) >> vec4<u32>(0u, 4u, 8u, 12u);
+fn codesOf(x: vec4<u32>, y: vec4<u32>, place: vec4<u32>) -> vec4<f32> {
+  let shifted = x >> (place * 4u);
 ${
   range(4).map((bit) => `  let bit${bit} = (shifted & vec4<u32>(${1 << bit}u)) != vec4<u32>(0u);`)
     .join("\n")
@@ -185,20 +189,26 @@ fn scaleAt(block: u32) -> f32 {
 }`;
 
 function weightsAt(blockColumns: number, hasZeros: boolean): string {
-  const decode = (half: string, block: string) =>
-    hasZeros
-      ? `scaleAt(${block}) * (packed.${half} - zeroAt(${block}))`
-      : `scaleAt(${block}) * packed.${half}`;
+  const decode = (places: string, block: string) => {
+    const codes = `codesOf(vec4<u32>(words.x), vec4<u32>(words.y), vec4<u32>(${places}))`;
+    return hasZeros
+      ? `scaleAt(${block}) * (${codes} - zeroAt(${block}))`
+      : `scaleAt(${block}) * ${codes}`;
+  };
   const high = blockColumns % 8 === 0
     ? "  let highBlock = block;"
     // The last octet of a row may end after four columns; its other half must still be finite.
     : `  let lastColumn = parameters.blocks * parameters.blockColumns - 1u;
   let highBlock = blockAt(row, min(octet * 8u + 4u, lastColumn));`;
-  return `fn weightsAt(row: u32, octet: u32) -> Octet {
-  let packed = codesAt(row, octet);
+  return `struct Octet { low: vec4<f32>, high: vec4<f32> }
+fn weightsAt(row: u32, octet: u32) -> Octet {
+  let words = wordsAt(row, octet);
   let block = blockAt(row, octet * 8u);
 ${high}
-  return Octet(${decode("low", "block")}, ${decode("high", "highBlock")});
+  return Octet(
+    ${decode("0u, 1u, 2u, 3u", "block")},
+    ${decode("4u, 5u, 6u, 7u", "highBlock")},
+  );
 }`;
 }
 

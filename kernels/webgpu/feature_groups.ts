@@ -7,8 +7,9 @@
 
 import type { Dropout, Tensor } from "../device.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
-import { entryPoint, unroll } from "./unroll.ts";
-import { dispatchOf, f32, type Storage, u32 } from "./wgsl.ts";
+import { perElement } from "./per_element.ts";
+import { unroll } from "./unroll.ts";
+import { f32, u32 } from "./wgsl.ts";
 
 /** Between `narrow [M, F]` and `wide [M, F * width]`. */
 export interface FeatureGroups {
@@ -22,90 +23,73 @@ export interface FeatureGroups {
 }
 
 /** `narrow[m, j] = factor * mask[m, j] * sum of wide[m, j * width + i] over i`. */
-export function gatherGroups(context: KernelContext, groups: FeatureGroups): Dispatch {
-  const { width } = groups;
+export function gatherGroups({ profile }: KernelContext, groups: FeatureGroups): Dispatch {
+  const { label, narrow, wide, width } = groups;
   const vector = width % 4 === 0;
-  return perElement(context, groups, {
-    label: `${groups.label} gather${vector ? "" : "1"}`,
-    size: groups.narrow.size,
+  const { suffix, storage, uniforms, declarations } = maskedFactor(groups);
+  return perElement(profile, {
+    label: `${label} gather${suffix}`,
+    size: narrow.size,
     storage: [
-      { name: "wide", tensor: groups.wide, access: "read", element: elementType(vector) },
-      { name: "narrow", tensor: groups.narrow, access: "read_write", element: "f32" },
+      { name: "wide", tensor: wide, access: "read", element: elementType(vector) },
+      { name: "narrow", tensor: narrow, access: "read_write", element: "f32" },
+      ...storage,
     ],
+    uniforms: { step: u32(vector ? width / 4 : width), ...uniforms },
+    declarations,
     code: `  var sum = ${elementType(vector)}();
   let first = index * parameters.step;
   for (var i = 0u; i < parameters.step; i++) { sum += wide[first + i]; }
   narrow[index] = ${vector ? "dot(sum, vec4<f32>(1.0))" : "sum"} * factor(index);`,
-    step: vector ? width / 4 : width,
   });
 }
 
 /** `wide[m, n] += factor * mask[m, n / width] * narrow[m, n / width]`. */
-export function scatterGroups(context: KernelContext, groups: FeatureGroups): Dispatch {
-  const { width } = groups;
+export function scatterGroups({ profile }: KernelContext, groups: FeatureGroups): Dispatch {
+  const { label, narrow, wide, width } = groups;
   const vector = width % 4 === 0;
-  return perElement(context, groups, {
-    label: `${groups.label} scatter${vector ? "" : "1"}`,
-    size: vector ? groups.wide.size / 4 : groups.wide.size,
+  const { suffix, storage, uniforms, declarations } = maskedFactor(groups);
+  return perElement(profile, {
+    label: `${label} scatter${suffix}`,
+    size: narrow.size,
     storage: [
-      { name: "narrow", tensor: groups.narrow, access: "read", element: "f32" },
-      { name: "wide", tensor: groups.wide, access: "read_write", element: elementType(vector) },
+      { name: "narrow", tensor: narrow, access: "read", element: "f32" },
+      { name: "wide", tensor: wide, access: "read_write", element: elementType(vector) },
+      ...storage,
     ],
-    code: `  let source = index / parameters.step;
-  wide[index] += ${elementType(vector)}(narrow[source] * factor(source));`,
-    step: vector ? width / 4 : width,
+    uniforms: { step: u32(vector ? width / 4 : width), ...uniforms },
+    declarations,
+    code: `  let value = narrow[index] * factor(index);
+  let first = index * parameters.step;
+  for (var i = 0u; i < parameters.step; i++) { wide[first + i] += value; }`,
   });
 }
 
-interface PerElement {
-  readonly label: string;
-  readonly size: number;
-  readonly storage: readonly Storage[];
-  readonly code: string;
-  readonly step: number;
-}
-
-function perElement(
-  context: KernelContext,
-  { factor, dropout }: FeatureGroups,
-  { label, size, storage, code, step }: PerElement,
-): Dispatch {
-  const workgroupSize = context.profile.class === "software" ? 8 : 64;
-  const count = Math.ceil(size / workgroupSize);
-  const across = Math.min(count, context.profile.maxWorkgroupsPerDimension);
-  const key: Storage[] = dropout
-    ? [{ name: "key", tensor: dropout.key, access: "read", element: "u32" }]
-    : [];
-  return dispatchOf(context.profile, {
-    label: `${label}${dropout ? " dropout" : ""}`,
-    storage: [...storage, ...key],
+/** The multiplier of a narrow element, `factor(element)`. */
+function maskedFactor({ factor, dropout }: FeatureGroups) {
+  if (!dropout) {
+    return {
+      suffix: "",
+      storage: [],
+      uniforms: { factor: f32(factor) },
+      declarations: "fn factor(element: u32) -> f32 { return parameters.factor; }",
+    };
+  }
+  const { rate, key, stream } = dropout;
+  return {
+    suffix: " dropout",
+    storage: [{ name: "key", tensor: key, access: "read", element: "u32" }] as const,
     uniforms: {
-      size: u32(size),
-      across: u32(across * workgroupSize),
-      step: u32(step),
-      factor: f32(dropout ? factor / (1 - dropout.rate) : factor),
-      ...(dropout
-        ? { threshold: u32(Math.floor(dropout.rate * 2 ** 32)), stream: u32(dropout.stream) }
-        : {}),
+      factor: f32(factor / (1 - rate)),
+      threshold: u32(Math.floor(rate * 2 ** 32)),
+      stream: u32(stream),
     },
-    body: `${
-      dropout
-        ? `${THREEFRY}
+    declarations: `${THREEFRY}
 fn factor(element: u32) -> f32 {
-  return select(0.0, parameters.factor, threefry(element, parameters.stream) >= parameters.threshold);
-}`
-        : "fn factor(element: u32) -> f32 { return parameters.factor; }"
-    }
-${
-      entryPoint(
-        workgroupSize,
-        `  let index = group.y * parameters.across + group.x * ${workgroupSize}u + lane;
-  if (index >= parameters.size) { return; }
-${code}`,
-      )
-    }`,
-    workgroups: [across, Math.ceil(count / across), 1],
-  });
+  let kept = threefry(element, parameters.stream) >= parameters.threshold;
+  return select(0.0, parameters.factor, kept);
+}`,
+  };
 }
 
 function elementType(vector: boolean): string {

@@ -6,7 +6,8 @@
 
 import type { Operations } from "../device.ts";
 import * as shapes from "../shapes.ts";
-import { attention, attentionBackward } from "./attention.ts";
+import { attention } from "./attention.ts";
+import { attentionBackward } from "./attention_backward.ts";
 import { columnSum } from "./column_sum.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import { adamw, add, copy, fill, swiglu, swigluBackward } from "./elementwise.ts";

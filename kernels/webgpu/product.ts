@@ -9,11 +9,11 @@
 
 import type { Tensor } from "../device.ts";
 import type { PackedWeight } from "./decode.ts";
-import { laneProduct, laneTile } from "./lane_product.ts";
+import { perElement } from "./per_element.ts";
+import { hasLaneProducts, laneProduct, laneTile, transposeNarrow } from "./lane_product.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 import { sharedProduct, sharedTile } from "./shared_product.ts";
-import { entryPoint } from "./unroll.ts";
-import { dispatchOf, f32, u32 } from "./wgsl.ts";
+import { f32, u32 } from "./wgsl.ts";
 
 /** A dense factor; `transposed` means that it is stored with its two dimensions exchanged. */
 export interface DenseFactor {
@@ -36,6 +36,8 @@ export interface Product {
   readonly left: DenseFactor;
   readonly right: DenseFactor | PackedFactor;
   readonly output: Tensor;
+  /** Stores `[N, M]`; only what `transposeNarrow` returns does. */
+  readonly outputTransposed?: boolean;
   readonly bias: Tensor | null;
   readonly scale: number;
   readonly accumulate: boolean;
@@ -60,11 +62,13 @@ export interface Tile {
 const MINIMUM_SLICE = 64;
 
 /** The dispatches of a product. */
-export function product(context: KernelContext, args: Product): Dispatch[] {
-  const lanes = laneTile(context.profile, args);
-  const tile = lanes ?? sharedTile(context.profile, args);
+export function product(context: KernelContext, original: Product): Dispatch[] {
+  const { profile } = context;
+  const inLanes = hasLaneProducts(profile);
+  const args = inLanes ? transposeNarrow(original) : original;
+  const tile = inLanes ? laneTile(profile, args) : sharedTile(profile, args);
   const run = (sliced: SlicedProduct) =>
-    lanes ? laneProduct(context, sliced, lanes) : sharedProduct(context, sliced);
+    inLanes ? laneProduct(context, sliced) : sharedProduct(context, sliced);
   const tiles = Math.ceil(args.M / tile.rows) * Math.ceil(args.N / tile.columns);
   const slices = "weight" in args.right || args.bias
     ? 1
@@ -89,39 +93,24 @@ export function product(context: KernelContext, args: Product): Dispatch[] {
 /** `output (+)= scale * sum over slices`, in order of the slices. */
 function addSlices(
   context: KernelContext,
-  { label, output, scale, accumulate, M, N }: Product,
+  { label, output, scale, accumulate }: Product,
   partial: Tensor,
   slices: number,
 ): Dispatch {
-  const size = M * N;
-  const workgroupSize = context.profile.class === "software" ? 8 : 64;
-  const groups = Math.ceil(size / workgroupSize);
-  const width = Math.min(groups, context.profile.maxWorkgroupsPerDimension);
-  return dispatchOf(context.profile, {
+  return perElement(context.profile, {
     label: `${label} sum of slices`,
+    size: output.size,
     storage: [
       { name: "partial", tensor: partial, access: "read", element: "f32" },
       { name: "output", tensor: output, access: "read_write", element: "f32" },
     ],
-    uniforms: {
-      size: u32(size),
-      slices: u32(slices),
-      width: u32(width * workgroupSize),
-      scale: f32(scale),
-      accumulate: u32(accumulate ? 1 : 0),
-    },
-    body: entryPoint(
-      workgroupSize,
-      `  let index = group.y * parameters.width + group.x * ${workgroupSize}u + lane;
-  if (index >= parameters.size) { return; }
-  var sum = 0.0;
+    uniforms: { slices: u32(slices), scale: f32(scale) },
+    code: `  var sum = 0.0;
   for (var slice = 0u; slice < parameters.slices; slice++) {
     sum += partial[slice * parameters.size + index];
   }
-  var previous = 0.0;
-  if (parameters.accumulate != 0u) { previous = output[index]; }
-  output[index] = fma(parameters.scale, sum, previous);`,
-    ),
-    workgroups: [width, Math.ceil(groups / width), 1],
+  output[index] = ${
+      accumulate ? "fma(parameters.scale, sum, output[index])" : "parameters.scale * sum"
+    };`,
   });
 }

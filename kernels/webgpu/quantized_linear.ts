@@ -9,10 +9,10 @@ import type { Operations, Weight } from "../device.ts";
 import { checkDequantize, checkLinear, checkLinearTransposed } from "../shapes.ts";
 import { decoderOf } from "./decode.ts";
 import { copy } from "./elementwise.ts";
+import { perElement } from "./per_element.ts";
 import { type Product, product } from "./product.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
-import { entryPoint } from "./unroll.ts";
-import { dispatchOf, u32 } from "./wgsl.ts";
+import { u32 } from "./wgsl.ts";
 
 /** {@linkcode Operations.linear}. */
 export function linear(
@@ -63,35 +63,22 @@ export function dequantize(
   const { rows, columns } = checkDequantize(args);
   if (weight.format === "dense") return copy(context, { input: weight.values, output });
   const decoder = decoderOf(weight);
-  const workgroupSize = context.profile.class === "software" ? 8 : 64;
-  const octets = rows * Math.ceil(columns / 8);
-  const groups = Math.ceil(octets / workgroupSize);
-  const width = Math.min(groups, context.profile.maxWorkgroupsPerDimension);
-  return [dispatchOf(context.profile, {
+  return [perElement(context.profile, {
     label: `dequantize ${decoder.name}`,
+    size: rows * Math.ceil(columns / 8),
     storage: [
       ...decoder.storage,
       { name: "output", tensor: output, access: "read_write", element: "vec4<f32>" },
     ],
-    uniforms: {
-      rows: u32(rows),
-      columns: u32(columns),
-      width: u32(width * workgroupSize),
-      ...decoder.uniforms,
-    },
-    body: decoder.declarations + entryPoint(
-      workgroupSize,
-      `  let index = group.y * parameters.width + group.x * ${workgroupSize}u + lane;
-  let octets = (parameters.columns + 7u) / 8u;
+    uniforms: { columns: u32(columns), ...decoder.uniforms },
+    declarations: decoder.declarations,
+    code: `  let octets = (parameters.columns + 7u) / 8u;
   let row = index / octets;
   let octet = index % octets;
-  if (row >= parameters.rows) { return; }
   let weights = weightsAt(row, octet);
   let first = (row * parameters.columns + octet * 8u) / 4u;
   output[first] = weights.low;
   if (octet * 8u + 4u < parameters.columns) { output[first + 1u] = weights.high; }`,
-    ),
-    workgroups: [width, Math.ceil(groups / width), 1],
   })];
 }
 

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { runExperiment } from "../mod.ts";
 
-const MODEL = new URL("../experiments/models/brown-560k", import.meta.url).pathname;
+const MODEL = new URL("../experiments/models/brown-525k", import.meta.url).pathname;
 
 const EXPERIMENT = `
 seed: 3

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { StageEvent } from "./executors/executor.ts";
 import { planExperiment, runExperiment, type RunOptions } from "./experiment.ts";
-import { parseResults, type Results } from "./graph/results.ts";
+import { readResults, type Results } from "./graph/results.ts";
 import { Store } from "./graph/store.ts";
 import { tableOf } from "./run_table.ts";
 
@@ -102,7 +102,7 @@ Deno.test("results.json has the documented form", () =>
     const results = await run(file, { command: "the command" });
     const path = join(folder, "runs", "demo", "results.json");
     const text = await Deno.readTextFile(path);
-    assert.deepEqual(parseResults(text), results);
+    assert.deepEqual(readResults(path), results);
 
     const json = JSON.parse(text);
     assert.deepEqual(Object.keys(json), [

@@ -7,8 +7,9 @@
 import { dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.ts";
 import { storeFolder } from "./experiment.ts";
+import { readJson, statOrNull } from "./formats/files.ts";
 import { ConfigurationError } from "./graph/experiment.ts";
-import { parseResults, type Results } from "./graph/results.ts";
+import { readResults, type Results } from "./graph/results.ts";
 import { Store } from "./graph/store.ts";
 import { replaceTextFile } from "./graph/store_files.ts";
 import { htmlReport } from "./reports/html_report.ts";
@@ -24,11 +25,10 @@ import { trainingHistories, type TrainingHistory } from "./reports/training_hist
  * @throws {UserError} If its results cannot be read.
  */
 export async function writeReport(target: string, out: string): Promise<string> {
-  const folder = await findRun(target, out);
-  const results = await readResults(join(folder, "results.json"));
+  const { folder, results } = findRun(target, out);
   const page = await htmlReport({
     results,
-    plan: await readPlan(join(folder, "plan.json")),
+    plan: readPlan(join(folder, "plan.json")),
     yaml: await Deno.readTextFile(join(folder, "experiment.yaml")),
     histories: await readHistories(results, storeFolder(dirname(folder))),
   });
@@ -37,9 +37,10 @@ export async function writeReport(target: string, out: string): Promise<string> 
   return path;
 }
 
-async function findRun(target: string, out: string): Promise<string> {
-  for (const candidate of [resolve(target), resolve(out, target)]) {
-    if (await isFile(join(candidate, "results.json"))) return candidate;
+function findRun(target: string, out: string): { folder: string; results: Results } {
+  for (const folder of [resolve(target), resolve(out, target)]) {
+    const results = readResults(join(folder, "results.json"));
+    if (results !== null) return { folder, results };
   }
   throw new ConfigurationError([{
     position: null,
@@ -48,18 +49,8 @@ async function findRun(target: string, out: string): Promise<string> {
   }]);
 }
 
-async function readResults(path: string): Promise<Results> {
-  try {
-    return parseResults(await Deno.readTextFile(path));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new UserError(`${path}: ${error.message}`);
-    throw error;
-  }
-}
-
-async function readPlan(path: string): Promise<readonly PlanRecord[]> {
-  const { stages } = JSON.parse(await Deno.readTextFile(path)) as { stages: PlanRecord[] };
-  return stages;
+function readPlan(path: string): readonly PlanRecord[] {
+  return readJson(path, "a report").stages as PlanRecord[];
 }
 
 /** The page does without curves if the run was moved away from its store. */
@@ -67,23 +58,12 @@ async function readHistories(
   results: Results,
   folder: string,
 ): Promise<readonly TrainingHistory[] | string> {
-  if (!await isFile(join(folder, "index.sqlite"))) return `there is no store in ${folder}.`;
+  if (statOrNull(join(folder, "index.sqlite")) === null) return `there is no store in ${folder}.`;
   try {
     using store = await Store.open(folder);
     return await trainingHistories(results, store);
   } catch (error) {
     if (error instanceof UserError) return `${error.message}.`;
-    throw error;
-  }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return false;
-    }
     throw error;
   }
 }

@@ -24,7 +24,7 @@ await runCommand(command, async () => {
   if (flags.check !== undefined) {
     const extension = TABLE_FORMATS.find((format) => flags.check?.endsWith(`.${format}`));
     const text = formatTable(table, flags.format ?? extension ?? "md");
-    const difference = await differenceFrom(text, flags.check);
+    const difference = differenceFrom(text, flags.check);
     if (difference === null) return EXIT_DONE;
     console.error(difference);
     return EXIT_FAILED;

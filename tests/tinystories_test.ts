@@ -34,7 +34,7 @@ testWithData("tinystories-656k has the logits that NumPy and llama.cpp found", a
   const prompt = Tokenizer.open(FOLDER).encode("Once upon a time");
   assert.deepEqual([...prompt], [1, 80, 147, 201, 282, 57]);
   const device = await openWebgpu();
-  using folder = await ModelFolder.open(FOLDER);
+  using folder = ModelFolder.open(FOLDER);
   const model = await loadLanguageModel(device, folder);
   const batch = new BatchModel(model, { batchSize: 1, length: prompt.length });
   device.write(batch.tokens, prompt);
@@ -55,7 +55,7 @@ testWithData("perplexity of stories equals a float64 forward pass", async () => 
   // Four windows of 512: the float64 reference takes seconds for each.
   const tokens = Tokenizer.open(FOLDER).encode(text.slice(0, 12_000)).subarray(0, 4 * 512);
   const measure = async (device: Device) => {
-    using folder = await ModelFolder.open(FOLDER);
+    using folder = ModelFolder.open(FOLDER);
     const model = await loadLanguageModel(device, folder);
     const batch = new BatchModel(model, { batchSize: 2, length: 512 });
     const protocol = { kind: "window", window: 512 } as const;

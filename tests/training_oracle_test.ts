@@ -52,7 +52,7 @@ Deno.test("LoRA training losses follow PyTorch within 1e-3 over 20 AdamW steps",
 });
 
 async function compare(python: string, folder: string): Promise<void> {
-  using source = await ModelFolder.open(MODEL);
+  using source = ModelFolder.open(MODEL);
   const linears = modelLinears(source.config);
 
   // An INT4 base; PyTorch gets its dequantized values.

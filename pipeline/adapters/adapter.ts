@@ -11,9 +11,9 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { readJson } from "../formats/files.ts";
 import { type PeftConfig, writePeftAdapter } from "../formats/peft.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
-import { readJson } from "../models/model_folder.ts";
 import type { AdapterShape } from "./plan.ts";
 
 /** The adapter of one linear layer. */
@@ -122,9 +122,9 @@ function factorName(path: string, factor: "A" | "B"): string {
  *
  * @throws {UserError} If a file is missing or malformed, or a tensor does not have its shape.
  */
-export async function readAdapter(folder: string): Promise<HostAdapter> {
+export function readAdapter(folder: string): HostAdapter {
   const file = join(folder, DESCRIPTION_FILE);
-  const parsed = fileSchema.safeParse(await readJson(file));
+  const parsed = fileSchema.safeParse(readJson(file, "an adapter folder"));
   if (!parsed.success) {
     throw new UserError(`${file} is malformed: ${z.prettifyError(parsed.error)}`);
   }

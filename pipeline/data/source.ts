@@ -9,6 +9,7 @@ import { glob } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
+import { statOrNull } from "../formats/files.ts";
 
 /** The folder of this repository: its `node_modules` is searched last. */
 const REPOSITORY = fileURLToPath(new URL("../../", import.meta.url));
@@ -56,7 +57,7 @@ export async function describeSource(
     : isAbsolute(reference)
     ? reference
     : resolve(folder, reference);
-  const info = await statOrNull(path);
+  const info = statOrNull(path);
   if (info?.isDirectory) return { kind: "folder", paths: [path], root: path };
   if (info !== null) return { kind: "file", paths: [path], root: dirname(path) };
   if (!MAGIC.test(path)) {
@@ -67,7 +68,7 @@ export async function describeSource(
   const paths: string[] = [];
   for await (const name of glob(pattern, { cwd: root })) {
     const found = join(root, name);
-    if ((await statOrNull(found))?.isFile) paths.push(found);
+    if (statOrNull(found)?.isFile) paths.push(found);
   }
   if (paths.length === 0) {
     throw new UserError(`The pattern "${reference}" matches no file (searched in ${root})`);
@@ -98,7 +99,7 @@ async function npmPath(reference: string, folder: string): Promise<string> {
   for (const start of [resolve(folder), REPOSITORY]) {
     for (let parent = start;; parent = dirname(parent)) {
       const candidate = join(parent, "node_modules", name);
-      if (name !== "" && await statOrNull(candidate) !== null) {
+      if (name !== "" && statOrNull(candidate) !== null) {
         // Deno links packages into node_modules; globs do not walk through links.
         return join(await Deno.realPath(candidate), ...parts);
       }
@@ -108,15 +109,4 @@ async function npmPath(reference: string, folder: string): Promise<string> {
   throw new UserError(
     `The npm package "${name}" of "${reference}" is not installed: add it to "imports" in deno.json and run \`deno install\``,
   );
-}
-
-async function statOrNull(path: string): Promise<Deno.FileInfo | null> {
-  try {
-    return await Deno.stat(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return null;
-    }
-    throw error;
-  }
 }

@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { PreTokenizer, Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { UserError } from "../errors.ts";
+import { readJsonOrNull } from "../formats/files.ts";
 import { BpePieces } from "./bpe_pieces.ts";
 
 /**
@@ -80,14 +81,14 @@ export class Tokenizer {
    */
   static open(folder: string, modelVocabSize = Infinity): Tokenizer {
     const path = join(folder, "tokenizer.json");
-    const tokenizer = readObject(path);
+    const tokenizer = readJsonOrNull(path);
     if (tokenizer === null) {
       throw new UserError(
         `${folder}: there is no tokenizer.json; add the one of the model to the folder that the ` +
           `experiment starts from`,
       );
     }
-    const config = readObject(join(folder, "tokenizer_config.json")) ?? {};
+    const config = readJsonOrNull(join(folder, "tokenizer_config.json")) ?? {};
     return new Tokenizer(tokenizer, config, path, modelVocabSize);
   }
 
@@ -184,24 +185,4 @@ function mergesWholeTexts(tokenizer: object): tokenizer is { model: { merges: un
   };
   return preTokenizer === null && model?.type === "BPE" && Array.isArray(model.merges) &&
     !model.end_of_word_suffix && !model.continuing_subword_prefix;
-}
-
-function readObject(path: string): object | null {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw new UserError(`Cannot read ${path}: ${error}`);
-  }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path}: not JSON (${error instanceof Error ? error.message : error})`);
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new UserError(`${path}: wanted a JSON object`);
-  }
-  return json;
 }

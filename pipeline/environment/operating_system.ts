@@ -4,6 +4,8 @@
  * @module
  */
 
+import { readTextOrNull, statOrNull } from "../formats/files.ts";
+
 /** The system and what this process may do to it. */
 export interface OperatingSystem {
   /** `ID` of os-release ("debian", "ubuntu", "fedora"), or "darwin" or "windows". */
@@ -53,8 +55,8 @@ export async function operatingSystem(): Promise<OperatingSystem> {
     return { id: Deno.build.os, like: [], codename: "", apt: false, asRoot: null };
   }
   return {
-    ...parseOsRelease(await readText("/etc/os-release")),
-    apt: await exists("/usr/bin/apt-get"),
+    ...parseOsRelease(readTextOrNull("/etc/os-release") ?? ""),
+    apt: statOrNull("/usr/bin/apt-get") !== null,
     asRoot: Deno.uid() === 0 ? [] : await sudoWorks() ? ["sudo", "-n"] : null,
   };
 }
@@ -96,22 +98,6 @@ async function sudoWorks(): Promise<boolean> {
   try {
     return (await new Deno.Command("sudo", { args: ["-n", "true"], stdin: "null" }).output())
       .success;
-  } catch {
-    return false;
-  }
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch {
-    return "";
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
   } catch {
     return false;
   }

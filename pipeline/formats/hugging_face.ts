@@ -8,6 +8,7 @@
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { readJsonOrNull, statOrNull } from "./files.ts";
 import {
   type Dtype,
   SafetensorsFile,
@@ -68,10 +69,10 @@ export interface TensorSource {
  * ```
  */
 export function openTensors(folder: string): TensorSource {
-  const index = readText(join(folder, INDEX_FILE));
+  const index = readJsonOrNull(join(folder, INDEX_FILE));
   if (index === null) {
     const path = join(folder, SINGLE_FILE);
-    if (!exists(path)) {
+    if (statOrNull(path) === null) {
       throw new UserError(
         `${folder}: there is neither ${SINGLE_FILE} nor ${INDEX_FILE}; wanted a Hugging Face ` +
           `model folder with safetensors weights`,
@@ -233,7 +234,7 @@ function openShard(folder: string, shard: string, name: string): SafetensorsFile
       `${folder}: ${INDEX_FILE} maps "${name}" to "${shard}"; wanted the name of a file in the folder`,
     );
   }
-  if (!exists(join(folder, shard))) {
+  if (statOrNull(join(folder, shard)) === null) {
     throw new UserError(
       `${folder}: ${INDEX_FILE} names ${shard} for tensor "${name}", but there is no such file`,
     );
@@ -241,13 +242,7 @@ function openShard(folder: string, shard: string, name: string): SafetensorsFile
   return SafetensorsFile.open(join(folder, shard));
 }
 
-function parseIndex(text: string, path: string): ReadonlyMap<string, string> {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path}: not JSON (${error instanceof Error ? error.message : error})`);
-  }
+function parseIndex(json: unknown, path: string): ReadonlyMap<string, string> {
   const index = INDEX.safeParse(json);
   if (!index.success) {
     throw new UserError(`${path}: wanted {"weight_map": {tensor name: file name}}`);
@@ -277,23 +272,4 @@ function shardName(index: number, count: number): string {
 
 function byteLength({ dtype, shape }: TensorDeclaration): number {
   return elementCount(shape) * DTYPE_BYTES[dtype];
-}
-
-function readText(path: string): string | null {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw new UserError(`Cannot read ${path}: ${error}`);
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

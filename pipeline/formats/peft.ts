@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { readJsonOrNull } from "./files.ts";
 import { SafetensorsFile, SafetensorsWriter } from "./safetensors.ts";
 
 const CONFIG_FILE = "adapter_config.json";
@@ -230,15 +231,8 @@ function readFactors(
 }
 
 function readConfig(path: string): PeftConfig {
-  let json: unknown;
-  try {
-    json = JSON.parse(Deno.readTextFileSync(path));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new UserError(`There is no ${path}; wanted an adapter folder of PEFT`);
-    }
-    throw new UserError(`${path}: not JSON (${error instanceof Error ? error.message : error})`);
-  }
+  const json = readJsonOrNull(path);
+  if (json === null) throw new UserError(`There is no ${path}; wanted an adapter folder of PEFT`);
   const config = CONFIG.safeParse(json);
   if (!config.success) {
     const [issue] = config.error.issues;

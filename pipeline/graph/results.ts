@@ -6,6 +6,8 @@
  * @module
  */
 
+import { UserError } from "../errors.ts";
+import { readJsonOrNull } from "../formats/files.ts";
 import type { TableSpecification } from "./experiment.ts";
 import {
   type CodeVersion,
@@ -20,7 +22,7 @@ import type { Metric } from "./stage.ts";
 import type { Store } from "./store.ts";
 
 /** Version of the schema of `results.json`. */
-export const RESULTS_VERSION = 1 as const;
+const RESULTS_VERSION = 1 as const;
 
 /** How a stage ended. */
 export type StageResult =
@@ -165,15 +167,18 @@ export function stringifyResults(results: Results): string {
 }
 
 /**
- * Reads `results.json`.
+ * Reads a `results.json`; null if there is none.
  *
- * @throws {SyntaxError} If the text is not JSON or of another format or version.
+ * @throws {UserError} If the file is not JSON, or of another format or version.
  */
-export function parseResults(text: string): Results {
-  const results = JSON.parse(text) as Results | null;
-  if (results?.format !== "equipoise/results" || results.version !== RESULTS_VERSION) {
-    throw new SyntaxError(
-      `Not results of this version: expected "format": "equipoise/results", "version": ${RESULTS_VERSION}`,
+export function readResults(path: string): Results | null {
+  const json = readJsonOrNull(path);
+  if (json === null) return null;
+  const results = json as unknown as Results;
+  if (results.format !== "equipoise/results" || results.version !== RESULTS_VERSION) {
+    throw new UserError(
+      `${path} is not the results of this version: wanted "format": "equipoise/results", ` +
+        `"version": ${RESULTS_VERSION}; run the experiment again`,
     );
   }
   return {

@@ -14,6 +14,7 @@
 
 import { dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
+import { statOrNull } from "../formats/files.ts";
 import { SafetensorsFile } from "../formats/safetensors.ts";
 import { digestFile } from "./digest.ts";
 import { keyOf, type Manifest, MANIFEST_NAME } from "./manifest.ts";
@@ -85,12 +86,12 @@ export class Store implements Disposable {
     const folder = this.#resultFolder(key);
     const manifest = await readManifest(folder);
     if (manifest === null) {
-      return await exists(folder)
+      return statOrNull(folder) !== null
         ? { state: "damaged", problem: `${MANIFEST_NAME} is missing or unreadable` }
         : { state: "absent" };
     }
     for (const { path, size } of manifest.files) {
-      const found = await Deno.stat(join(folder, path)).catch(nullIfNotFound);
+      const found = statOrNull(join(folder, path));
       if (found === null) return { state: "damaged", problem: `${path} is missing` };
       if (found.size !== size) {
         return { state: "damaged", problem: `${path} has ${found.size} bytes instead of ${size}` };
@@ -158,7 +159,7 @@ export class Store implements Disposable {
       folder: join(this.folder, "tmp", key),
       checkpoint: join(this.folder, "checkpoints", key),
     };
-    await Deno.remove(workspace.folder, { recursive: true }).catch(nullIfNotFound);
+    await removeAll(workspace.folder);
     await Deno.mkdir(workspace.folder);
     await Deno.mkdir(workspace.checkpoint, { recursive: true });
     return workspace;
@@ -191,24 +192,24 @@ export class Store implements Disposable {
     const result = this.#resultFolder(key);
     await Deno.mkdir(dirname(result), { recursive: true });
     await syncFolder(dirname(dirname(result)));
-    await Deno.remove(result, { recursive: true }).catch(nullIfNotFound); // only if damaged
+    await removeAll(result); // only if damaged
     await Deno.rename(folder, result);
     await syncFolder(dirname(result));
-    await Deno.remove(workspace.checkpoint, { recursive: true }).catch(nullIfNotFound);
+    await removeAll(workspace.checkpoint);
     this.#remember(manifest);
     return manifest;
   }
 
   /** Removes what a failed stage wrote; its checkpoint stays unless it is empty. */
   async abandon(workspace: Workspace): Promise<void> {
-    await Deno.remove(workspace.folder, { recursive: true }).catch(nullIfNotFound);
+    await removeAll(workspace.folder);
     await Deno.remove(workspace.checkpoint).catch(() => {}); // refuses a folder with content
   }
 
   /** What an interrupted stage left for its key, null if nothing. */
   async checkpoint(key: string): Promise<CheckpointState | null> {
     const folder = join(this.folder, "checkpoints", key);
-    const files = await exists(folder) ? await listFiles(folder) : [];
+    const files = statOrNull(folder) === null ? [] : await listFiles(folder);
     if (files.length === 0) return null;
     const steps = files
       .filter((path) => path.endsWith(".safetensors"))
@@ -223,7 +224,7 @@ export class Store implements Disposable {
     for await (const { name } of Deno.readDir(join(this.folder, "tmp"))) {
       using held = await tryLock(this.#lockPath(name));
       if (held === null) continue;
-      await Deno.remove(join(this.folder, "tmp", name), { recursive: true }).catch(nullIfNotFound);
+      await removeAll(join(this.folder, "tmp", name));
       swept.push(name);
     }
     return swept;
@@ -282,11 +283,10 @@ function stepOf(path: string): number | null {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).catch(nullIfNotFound) !== null;
-}
-
-function nullIfNotFound(error: unknown): null {
-  if (error instanceof Deno.errors.NotFound) return null;
-  throw error;
+async function removeAll(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }

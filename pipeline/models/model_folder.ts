@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { readJson } from "../formats/files.ts";
 import { openTensors, type TensorSource } from "../formats/hugging_face.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
 import { EMBEDDING, HEAD, type LinearShape, plainTensors } from "./architecture.ts";
@@ -65,8 +66,8 @@ export class ModelFolder implements ModelSource, Disposable {
    *
    * @throws {UserError} If something is missing, malformed, or does not fit together.
    */
-  static async open(folder: string): Promise<ModelFolder> {
-    const json = await readJson(join(folder, "config.json"));
+  static open(folder: string): ModelFolder {
+    const json = readJson(join(folder, "config.json"), "a model folder");
     const tensors = openTensors(folder);
     try {
       return new ModelFolder(folder, json, tensors);
@@ -130,26 +131,4 @@ function parseQuantization(value: unknown, file: string): QuantizationConfig | n
     );
   }
   return result.data;
-}
-
-/** @throws {UserError} If the file is missing or is not a JSON object. */
-export async function readJson(file: string): Promise<Record<string, unknown>> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new UserError(`${file} is missing; a model folder needs it`);
-    }
-    throw error;
-  }
-  try {
-    const json: unknown = JSON.parse(text);
-    if (typeof json === "object" && json !== null && !Array.isArray(json)) {
-      return json as Record<string, unknown>;
-    }
-  } catch (error) {
-    throw new UserError(`${file} is not valid JSON: ${(error as Error).message}`);
-  }
-  throw new UserError(`${file} does not hold a JSON object`);
 }

@@ -6,6 +6,7 @@
 
 import { styleText } from "node:util";
 import stringWidth from "string-width";
+import { readTextOrNull } from "../formats/files.ts";
 import { decimalsFor, formatEntry } from "./number_format.ts";
 import type { Table, TableEntry } from "./table.ts";
 
@@ -33,14 +34,9 @@ export function formatTable(table: Table, format: TableFormat): string {
 }
 
 /** The first line in which a text differs from a file, in words; null if they are equal. */
-export async function differenceFrom(text: string, file: string): Promise<string | null> {
-  let expected: string;
-  try {
-    expected = await Deno.readTextFile(file);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return `There is no ${file} to compare with`;
-  }
+export function differenceFrom(text: string, file: string): string | null {
+  const expected = readTextOrNull(file);
+  if (expected === null) return `There is no ${file} to compare with`;
   if (text === expected) return null;
   const [found, wanted] = [text.split("\n"), expected.split("\n")];
   const line = found.findIndex((content, index) => content !== wanted[index]);

@@ -148,15 +148,15 @@ Deno.test("differenceFrom() names the first line that differs", async () => {
   const folder = await Deno.makeTempDir();
   const file = join(folder, "table.md");
   try {
-    assert.equal(await differenceFrom("a\n", file), `There is no ${file} to compare with`);
+    assert.equal(differenceFrom("a\n", file), `There is no ${file} to compare with`);
     await Deno.writeTextFile(file, "a\nb\nc\n");
-    assert.equal(await differenceFrom("a\nb\nc\n", file), null);
+    assert.equal(differenceFrom("a\nb\nc\n", file), null);
     assert.equal(
-      await differenceFrom("a\nx\nc\n", file),
+      differenceFrom("a\nx\nc\n", file),
       `${file}:2: differs from the results\n- b\n+ x`,
     );
-    assert.match(await differenceFrom("a\nb\nc\nd\n", file) ?? "", /:4: .*\n- \n\+ d$/);
-    assert.match(await differenceFrom("a\nb", file) ?? "", /:3: .*\n- c\n\+ \(end\)$/);
+    assert.match(differenceFrom("a\nb\nc\nd\n", file) ?? "", /:4: .*\n- \n\+ d$/);
+    assert.match(differenceFrom("a\nb", file) ?? "", /:3: .*\n- c\n\+ \(end\)$/);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

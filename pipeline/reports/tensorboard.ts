@@ -6,6 +6,7 @@
  */
 
 import { join } from "node:path";
+import { statOrNull } from "../formats/files.ts";
 import type { StepRecord } from "../training/history.ts";
 import { encodeEventFile, type ScalarEvent } from "./tensorboard_events.ts";
 import type { TrainingHistory } from "./training_history.ts";
@@ -21,7 +22,7 @@ export async function writeTensorboard(
     const folder = join(runFolder, "tensorboard", `${node}-${key.slice(0, 8)}`);
     // TensorBoard looks for "tfevents" in the name and reads files in the order of their names.
     const path = join(folder, `events.out.tfevents.${Math.floor(started)}.${key.slice(0, 8)}`);
-    if (await exists(path)) continue;
+    if (statOrNull(path) !== null) continue;
     await Deno.mkdir(folder, { recursive: true });
     await Deno.writeFile(
       `${path}.tmp`,
@@ -47,14 +48,4 @@ function eventsOf(
       ...(evaluation_loss === undefined ? {} : { evaluation_loss }),
     },
   }));
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

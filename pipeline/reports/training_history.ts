@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
+import { readTextOrNull } from "../formats/files.ts";
 import type { Results, StageRecordResult } from "../graph/results.ts";
 import type { Store } from "../graph/store.ts";
 import type { StepRecord } from "../training/history.ts";
@@ -36,19 +37,18 @@ export async function trainingHistories(
   for (const [key, { node, result }] of Object.entries(results.stages)) {
     if (result === null) continue;
     const { folder } = await store.artifact(key);
-    const steps = await readSteps(join(folder, LOSSES_FILE));
+    const steps = readSteps(join(folder, LOSSES_FILE));
     if (steps !== null) histories.push({ key, node, result, steps });
   }
   return histories;
 }
 
-async function readSteps(path: string): Promise<StepRecord[] | null> {
+function readSteps(path: string): StepRecord[] | null {
+  const text = readTextOrNull(path);
+  if (text === null) return null;
   try {
-    const lines = (await Deno.readTextFile(path)).split("\n").filter((line) => line !== "");
-    return lines.map((line) => JSON.parse(line));
+    return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    if (error instanceof SyntaxError) throw new UserError(`${path} is damaged: ${error.message}`);
-    throw error;
+    throw new UserError(`${path} is damaged: ${(error as SyntaxError).message}`);
   }
 }

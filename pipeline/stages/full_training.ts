@@ -8,7 +8,7 @@ import type { Tensor } from "../../kernels/device.ts";
 import { HEAD, modelLinears, plainTensors } from "../models/architecture.ts";
 import type { ModelConfig } from "../models/config.ts";
 import type { LanguageModel } from "../models/language_model.ts";
-import { readJson } from "../models/model_folder.ts";
+import { readJson } from "../formats/files.ts";
 import { ModelWriter } from "../models/model_writer.ts";
 import type { ParameterShape } from "../models/parameters.ts";
 
@@ -45,7 +45,7 @@ export async function writeTrainedWeights(
     writer.add({ name, shape, dtype, values: await floats(model, parameter.value) });
   }
   const names = { F32: "float32", F16: "float16", BF16: "bfloat16" };
-  const json = await readJson(`${from}/config.json`);
+  const json = readJson(`${from}/config.json`, "a model folder");
   await writer.finish(
     { ...json, tie_word_embeddings: model.config.tied, torch_dtype: names[dtype] },
     from === folder ? undefined : from,

@@ -95,7 +95,7 @@ export const initialize: Stage<InitializeParameters> = {
   async run(context) {
     const { parameters: options, input, seed } = context;
     if (input === null) throw new RangeError("initialize needs a model");
-    using model = await ModelFolder.open(input.folder);
+    using model = ModelFolder.open(input.folder);
     if (options.form === "full") {
       if (model.quantization !== null) {
         throw new UserError(

@@ -139,14 +139,14 @@ async function prove(
   exact: boolean,
   adapterFolder: string,
 ): Promise<StageOutcome> {
-  const rows = await readProbe(adapterFolder);
+  const rows = readProbe(adapterFolder);
   if (rows === null) {
     return {
       metrics: {},
       facts: { proof: "none: the adapter was not trained, so it has no text" },
     };
   }
-  using model = await ModelFolder.open(context.folder);
+  using model = ModelFolder.open(context.folder);
   const merged: TrainedModel = {
     model,
     adapter: null,

@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import type { Dataset } from "../data/dataset.ts";
-import { readJson } from "../models/model_folder.ts";
+import { readJsonOrNull } from "../formats/files.ts";
 
 const PROBE_FILE = "probe.json";
 
@@ -30,13 +30,9 @@ export async function writeProbe(folder: string, dataset: Dataset): Promise<void
 }
 
 /** The rows that {@linkcode writeProbe} kept; null if the folder has none. */
-export async function readProbe(folder: string): Promise<readonly Uint32Array[] | null> {
-  try {
-    await Deno.stat(join(folder, PROBE_FILE));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-  const { rows } = probeSchema.parse(await readJson(join(folder, PROBE_FILE)));
+export function readProbe(folder: string): readonly Uint32Array[] | null {
+  const json = readJsonOrNull(join(folder, PROBE_FILE));
+  if (json === null) return null;
+  const { rows } = probeSchema.parse(json);
   return rows.map((row) => Uint32Array.from(row));
 }

@@ -52,7 +52,7 @@ export const quantize: Stage<QuantizeParameters> = {
     const folder = model === undefined
       ? input?.folder ?? ""
       : (await context.resolve({ reference: model, path: "model" }))[0] ?? "";
-    using source = await ModelFolder.open(folder);
+    using source = ModelFolder.open(folder);
     if (source.quantization !== null) {
       throw new UserError(
         `${model ?? `"${input?.node}"`} is quantized already; give the unquantized model`,

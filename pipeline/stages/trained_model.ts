@@ -9,9 +9,10 @@ import { join } from "node:path";
 import type { Device } from "../../kernels/device.ts";
 import { type HostAdapter, readAdapter } from "../adapters/adapter.ts";
 import { placeAdapter } from "../adapters/placement.ts";
+import { readJsonOrNull, statOrNull } from "../formats/files.ts";
 import type { Artifact, StageContext } from "../graph/stage.ts";
 import { type LanguageModel, loadLanguageModel } from "../models/language_model.ts";
-import { ModelFolder, readJson } from "../models/model_folder.ts";
+import { ModelFolder } from "../models/model_folder.ts";
 
 /** Marks an adapter artifact of the form `full`: what trains is the base itself. */
 export const FULL_FILE = "full.json";
@@ -38,13 +39,13 @@ export async function openTrainedModel(
   artifact: Artifact,
 ): Promise<TrainedModel> {
   if (artifact.kind === "model") return opened(artifact.folder, null, false);
-  const full = await optionalJson(join(artifact.folder, FULL_FILE));
+  const full = readJsonOrNull(join(artifact.folder, FULL_FILE));
   if (full !== null) {
     const trained = join(artifact.folder, FULL_FOLDER);
     const base = await context.artifact(String(full.base));
-    return opened(await exists(trained) ? trained : base.folder, null, true);
+    return opened(statOrNull(trained) === null ? base.folder : trained, null, true);
   }
-  const adapter = await readAdapter(artifact.folder);
+  const adapter = readAdapter(artifact.folder);
   const base = await context.artifact(adapter.description.base);
   return opened(base.folder, adapter, false);
 }
@@ -57,25 +58,11 @@ export function loadFrozen(device: Device, trained: TrainedModel): Promise<Langu
     : loadLanguageModel(device, model, undefined, placeAdapter(device, adapter));
 }
 
-async function opened(
+function opened(
   folder: string,
   adapter: HostAdapter | null,
   full: boolean,
-): Promise<TrainedModel> {
-  const model = await ModelFolder.open(folder);
+): TrainedModel {
+  const model = ModelFolder.open(folder);
   return { model, adapter, full, [Symbol.dispose]: () => model[Symbol.dispose]() };
-}
-
-async function optionalJson(file: string): Promise<Record<string, unknown> | null> {
-  return await exists(file) ? await readJson(file) : null;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

@@ -9,6 +9,7 @@
 import { basename, dirname, join } from "node:path";
 import type { Device, Tensor } from "../../kernels/device.ts";
 import { UserError } from "../errors.ts";
+import { statOrNull } from "../formats/files.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
 
 /** What a checkpoint holds besides tensors. */
@@ -73,12 +74,7 @@ export function loadCheckpoint(
   tensors: ReadonlyMap<string, Tensor>,
   fingerprint: string,
 ): number {
-  try {
-    Deno.statSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return 0;
-    throw error;
-  }
+  if (statOrNull(path) === null) return 0;
   using file = SafetensorsFile.open(path);
   const step = Number(file.metadata.step);
   if (file.metadata.fingerprint !== fingerprint || !Number.isInteger(step)) {

@@ -5,6 +5,7 @@
  */
 
 import { UserError } from "../errors.ts";
+import { readTextOrNull } from "../formats/files.ts";
 
 /** What is known of one optimizer step. */
 export interface StepRecord {
@@ -34,12 +35,7 @@ export function appendHistory(path: string, records: readonly StepRecord[]): voi
  * @throws {UserError} If the file does not hold that many records.
  */
 export function truncateHistory(path: string, steps: number): StepRecord[] {
-  let lines: string[] = [];
-  try {
-    lines = Deno.readTextFileSync(path).split("\n").slice(0, steps);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  const lines = (readTextOrNull(path) ?? "").split("\n").slice(0, steps);
   let records: StepRecord[];
   try {
     records = lines.map((line) => JSON.parse(line));

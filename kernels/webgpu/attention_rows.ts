@@ -9,7 +9,7 @@ import type { AttentionShape, Tensor } from "../device.ts";
 import type { AttentionDimensions } from "../shapes.ts";
 import { type RowTile, SHARED_ROWS, tileLoop, type TileShape } from "./attention_tiles.ts";
 import type { Uniform } from "./program.ts";
-import { component, range, unroll } from "./unroll.ts";
+import { range, unroll } from "./unroll.ts";
 import { f32, type Storage, u32 } from "./wgsl.ts";
 
 /** Uniforms of every attention kernel. */
@@ -87,7 +87,10 @@ export function seesKey(row: number): string {
   return `(start + ${row}u <= token && token < start + ${row}u + parameters.window)`;
 }
 
-/** `var name = ` the invocation's part of the product of its vectors `own` with a row of a tile. */
+/**
+ * `var name = ` the invocation's part of the product of its vectors `own` with a row of a tile, in
+ * four sums that do not wait for each other.
+ */
 export function dot(
   shape: TileShape,
   name: string,
@@ -95,14 +98,13 @@ export function dot(
   tile: RowTile,
   row: number,
 ): string {
-  return `      var ${name} = 0.0;\n` +
-    unroll(shape.vectors, (v) =>
-      `      { let other = ${tile.vector(row, v)};${
-        range(4).map((i) => {
-          const c = component(i);
-          return ` ${name} = fma(${own}${v}.${c}, other.${c}, ${name});`;
-        }).join("")
-      } }`);
+  const terms = unroll(
+    shape.vectors,
+    (v) => `      ${name}_sums = fma(${own}${v}, ${tile.vector(row, v)}, ${name}_sums);`,
+  );
+  return `      var ${name}_sums = vec4<f32>();
+${terms}
+      var ${name} = (${name}_sums.x + ${name}_sums.y) + (${name}_sums.z + ${name}_sums.w);`;
 }
 
 /** `sum += factor * ` row of a tile. */

@@ -29,7 +29,9 @@ export type PackedWeight = IntegerWeight | Nf4Weight;
 export interface Decoder {
   /** Distinguishes generated modules in labels: "int4", "nf4". */
   readonly name: string;
+  /** Buffers to bind. */
   readonly storage: readonly Storage[];
+  /** Read as `parameters.name`. */
   readonly uniforms: Readonly<Record<string, Uniform>>;
   /**
    * `wordsAt(row, octet) -> vec2<u32>`: the packed octet, its codes from the lowest bits on;

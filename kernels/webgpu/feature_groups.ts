@@ -7,16 +7,22 @@
 
 import type { Dropout, Tensor } from "../device.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
+import { elementType } from "./product_code.ts";
 import { perElement } from "./per_element.ts";
 import { unroll } from "./unroll.ts";
 import { f32, u32 } from "./wgsl.ts";
 
 /** Between `narrow [M, F]` and `wide [M, F * width]`. */
 export interface FeatureGroups {
+  /** For timing tables and error messages. */
   readonly label: string;
+  /** `[M, F]`. */
   readonly narrow: Tensor;
+  /** `[M, F * width]`. */
   readonly wide: Tensor;
+  /** Neighbouring wide features per narrow one. */
   readonly width: number;
+  /** Multiplies every result. */
   readonly factor: number;
   /** Masks the narrow side; element e is kept iff `threefry(key, [e, stream])[0] >= rate 2^32`. */
   readonly dropout: Dropout | undefined;
@@ -90,10 +96,6 @@ fn factor(element: u32) -> f32 {
   return select(0.0, parameters.factor, kept);
 }`,
   };
-}
-
-function elementType(vector: boolean): string {
-  return vector ? "vec4<f32>" : "f32";
 }
 
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;

@@ -5,19 +5,28 @@
  * @module
  */
 
-import type { Tensor } from "../device.ts";
 import { type Decoder, decoderOf } from "./decode.ts";
-import type { LaneTile } from "./lane_product.ts";
-import type { DenseFactor, PackedFactor, Product } from "./product.ts";
+import type { DenseFactor, PackedFactor, Product, Tile } from "./product_types.ts";
+import { readDense } from "./product_code.ts";
 import type { Uniform } from "./program.ts";
 import { component, unroll, vec4 } from "./unroll.ts";
 import type { Storage } from "./wgsl.ts";
+
+/** Output tile of one subgroup. */
+export interface LaneTile extends Tile {
+  /** Lanes of the subgroup. */
+  readonly lanes: number;
+  /** Column vectors (vec4) per lane. */
+  readonly vectors: number;
+}
 
 /** Code that reads a factor, one step of the reduction at a time. */
 export interface Factor {
   /** Distinguishes generated modules in labels. */
   readonly name: string;
+  /** Buffers to bind. */
   readonly storage: readonly Storage[];
+  /** Read as `parameters.name`. */
   readonly uniforms: Readonly<Record<string, Uniform>>;
   /** Functions. */
   readonly declarations: string;
@@ -172,14 +181,4 @@ function ownColumn(j: number): string {
 
 function common({ storage, uniforms, declarations }: Decoder) {
   return { storage, uniforms, declarations };
-}
-
-/** A dense factor as a storage buffer. */
-export function readDense(name: string, tensor: Tensor, vector: boolean): Storage {
-  return { name, tensor, access: "read", element: vectorType(vector) };
-}
-
-/** The WGSL type of one element or four. */
-export function vectorType(vector: boolean): string {
-  return vector ? "vec4<f32>" : "f32";
 }

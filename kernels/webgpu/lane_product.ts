@@ -9,27 +9,15 @@
  * @module
  */
 
-import {
-  type Factor,
-  readDense,
-  type RightFactor,
-  rightFactor,
-  vectorType,
-} from "./lane_factors.ts";
-import type { Product, SlicedProduct, Tile } from "./product.ts";
+import { type Factor, type LaneTile, type RightFactor, rightFactor } from "./lane_factors.ts";
+import { outputStorage, readDense, startOfSum, storeFunction } from "./product_code.ts";
+import type { Product, SlicedProduct } from "./product_types.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { component, entryPoint, range, unroll, vec4 } from "./unroll.ts";
 import { dispatchOf, f32, u32 } from "./wgsl.ts";
 
 /** Places of the reduction that are loaded and multiplied at once: one vec4 of a row. */
 const PLACES = 4;
-
-/** Tile of one subgroup. */
-export interface LaneTile extends Tile {
-  readonly lanes: number;
-  /** Column vectors (vec4) per lane. */
-  readonly vectors: number;
-}
 
 /** Whether these kernels apply. */
 export function hasLaneProducts({ class: kind, subgroupSize }: Profile): boolean {
@@ -71,7 +59,7 @@ export function transposeNarrow(product: Product): Product {
 
 /** One dispatch of the product with tiles of {@linkcode laneTile}. */
 export function laneProduct(context: KernelContext, product: SlicedProduct): Dispatch {
-  const { M, N, K, bias, output } = product;
+  const { M, N, K } = product;
   const tile = laneTile(context.profile, product);
   const left = leftFactor(product, tile);
   const right = rightFactor(product, tile);
@@ -93,8 +81,7 @@ ${step}
     storage: [
       ...left.storage,
       ...right.storage,
-      ...(bias ? [{ name: "bias", tensor: bias, access: "read", element: "f32" } as const] : []),
-      { name: "output", tensor: output, access: "read_write", element: vectorType(vectorStores) },
+      ...outputStorage(product, vectorStores),
     ],
     uniforms: {
       M: u32(M),
@@ -113,7 +100,7 @@ ${
   let column = group.x * ${tile.columns}u + lane * ${4 * tile.vectors}u;
   let first = group.z * parameters.sliceDepth;
   let last = min(first + parameters.sliceDepth, parameters.K);
-${sums(tile, bias !== null)}
+${sums(tile, product.bias !== null)}
 ${left.prologue}
 ${right.prologue}
 ${loop}
@@ -194,28 +181,14 @@ function leftFactor({ left, M, K }: Product, tile: LaneTile): Factor {
   };
 }
 
-/** Sums start at the bias, or at zero. */
+/** Declares the sums, starting at the bias if there is one. */
 function sums(tile: LaneTile, hasBias: boolean): string {
-  const start = (v: number) =>
-    hasBias ? vec4((j) => `bias[min(column + ${4 * v + j}u, parameters.N - 1u)]`) : "vec4<f32>()";
-  return unroll(tile.vectors, (v) =>
-    `  let start${v} = ${start(v)};
-${unroll(tile.rows, (m) => `  var sum${m}_${v} = start${v};`)}`);
-}
-
-/** `store(...)` writes one element, or four along the contiguous dimension of the output. */
-function storeFunction({ outputTransposed, accumulate }: Product, vector: boolean): string {
-  const type = vectorType(vector);
-  const element = outputTransposed ? "column * parameters.M + row" : "row * parameters.N + column";
-  const value = accumulate
-    ? `fma(${type}(parameters.scale), value, output[index])`
-    : "parameters.scale * value";
-  return `fn store(offset: u32, row: u32, column: u32, value: ${type}) {
-  if (row < parameters.M && column < parameters.N) {
-    let index = ${vector ? `(offset + ${element}) / 4u` : `offset + ${element}`};
-    output[index] = ${value};
-  }
-}`;
+  return unroll(
+    tile.vectors,
+    (v) =>
+      `  let start${v} = ${startOfSum(hasBias, `column + ${4 * v}u`)};
+${unroll(tile.rows, (m) => `  var sum${m}_${v} = start${v};`)}`,
+  );
 }
 
 function stores({ outputTransposed }: Product, tile: LaneTile, vector: boolean): string {

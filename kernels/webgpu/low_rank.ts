@@ -8,7 +8,8 @@
 import type { LowRank, Operations, Tensor } from "../device.ts";
 import { checkLowRank, checkLowRankBackward } from "../shapes.ts";
 import { gatherGroups, scatterGroups } from "./feature_groups.ts";
-import { type Product, product } from "./product.ts";
+import { product } from "./product.ts";
+import type { Product } from "./product_types.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 
 /** {@linkcode Operations.lowRank}. */

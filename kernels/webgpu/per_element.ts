@@ -14,6 +14,7 @@ export interface PerElement {
   readonly label: string;
   /** Number of indices. */
   readonly size: number;
+  /** Buffers to bind. */
   readonly storage: readonly Storage[];
   /** Readable as `parameters.name`; not "size" or "perGroup". */
   readonly uniforms?: Readonly<Record<string, Uniform>>;

@@ -8,55 +8,12 @@
  */
 
 import type { Tensor } from "../device.ts";
-import type { PackedWeight } from "./decode.ts";
 import { perElement } from "./per_element.ts";
 import { hasLaneProducts, laneProduct, laneTile, transposeNarrow } from "./lane_product.ts";
+import type { Product, SlicedProduct } from "./product_types.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 import { sharedProduct, sharedTile } from "./shared_product.ts";
 import { f32, u32 } from "./wgsl.ts";
-
-/** A dense factor; `transposed` means that it is stored with its two dimensions exchanged. */
-export interface DenseFactor {
-  readonly tensor: Tensor;
-  readonly transposed: boolean;
-}
-
-/** A packed weight `[rows, columns]`; transposed for `x W^T`, plain for `dy W`. */
-export interface PackedFactor {
-  readonly weight: PackedWeight;
-  readonly transposed: boolean;
-}
-
-/** `output [M, N] (+)= scale * left [M, K] right [K, N] (+ bias [N])`. */
-export interface Product {
-  readonly label: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  readonly left: DenseFactor;
-  readonly right: DenseFactor | PackedFactor;
-  readonly output: Tensor;
-  /** Stores `[N, M]`; only what `transposeNarrow` returns does. */
-  readonly outputTransposed?: boolean;
-  readonly bias: Tensor | null;
-  readonly scale: number;
-  readonly accumulate: boolean;
-}
-
-/** A product cut for the kernels: slice `s` of the reduction is `[s * sliceDepth, (s + 1) * sliceDepth)`. */
-export interface SlicedProduct extends Product {
-  readonly slices: number;
-  readonly sliceDepth: number;
-}
-
-/** Output tile of one workgroup, and the granularity of slices. */
-export interface Tile {
-  readonly rows: number;
-  readonly columns: number;
-  readonly depth: number;
-  /** Workgroups that keep the device busy; a product with fewer tiles is cut into slices. */
-  readonly wantedWorkgroups: number;
-}
 
 /** Reductions are not cut finer than this: the second pass would cost more than it wins. */
 const MINIMUM_SLICE = 64;

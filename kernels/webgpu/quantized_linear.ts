@@ -10,7 +10,8 @@ import { checkDequantize, checkLinear, checkLinearTransposed } from "../shapes.t
 import { decoderOf } from "./decode.ts";
 import { copy } from "./elementwise.ts";
 import { perElement } from "./per_element.ts";
-import { type Product, product } from "./product.ts";
+import { product } from "./product.ts";
+import type { Product } from "./product_types.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 import { u32 } from "./wgsl.ts";
 

@@ -7,7 +7,8 @@
  */
 
 import { decoderOf, octetComponent } from "./decode.ts";
-import type { DenseFactor, PackedFactor, Product, SlicedProduct, Tile } from "./product.ts";
+import type { DenseFactor, PackedFactor, Product, SlicedProduct, Tile } from "./product_types.ts";
+import { outputStorage, readDense, startOfSum, storeFunction } from "./product_code.ts";
 import type { Dispatch, KernelContext, Profile, Uniform } from "./program.ts";
 import { component, entryPoint, range, unroll } from "./unroll.ts";
 import { dispatchOf, f32, type Storage, u32 } from "./wgsl.ts";
@@ -16,15 +17,30 @@ import { dispatchOf, f32, type Storage, u32 } from "./wgsl.ts";
 const SIDE = 16;
 const INVOCATIONS = SIDE * SIDE;
 
+const DEPTH = 16;
+
 /** The tile for a product: large where the output is large enough to fill a GPU with it. */
 export function sharedTile(profile: Profile, { M, N }: Product): Tile {
-  const side = profile.class === "gpu" && M >= 512 && N >= 512 ? 128 : 64;
-  return { rows: side, columns: side, depth: 16, wantedWorkgroups: 256 };
+  const large = profile.class === "gpu" && M >= 512 && N >= 512 &&
+    profile.maxWorkgroupStorageBytes >= 2 * 16 * tileVectors(128);
+  const side = large ? 128 : 64;
+  return { rows: side, columns: side, depth: DEPTH, wantedWorkgroups: 256 };
+}
+
+/** Vectors of a tile in workgroup memory. */
+function tileVectors(extent: number): number {
+  return DEPTH * stride(extent);
+}
+
+/** Vectors between places of the reduction; one is unused, so that columns spread over the banks. */
+function stride(extent: number): number {
+  return extent / 4 + 1;
 }
 
 /** One dispatch of the product with tiles of {@linkcode sharedTile}. */
 export function sharedProduct(context: KernelContext, product: SlicedProduct): Dispatch {
-  const { M, N, K, bias, output } = product;
+  const { M, N, K } = product;
+  const vectorStores = N % 4 === 0;
   const tile = sharedTile(context.profile, product);
   const left = denseReader("left", product.left, product.left.transposed ? M : K);
   const right = "weight" in product.right
@@ -45,8 +61,7 @@ export function sharedProduct(context: KernelContext, product: SlicedProduct): D
     storage: [
       ...left.storage,
       ...right.storage,
-      ...(bias ? [{ name: "bias", tensor: bias, access: "read", element: "f32" } as const] : []),
-      { name: "output", tensor: output, access: "read_write", element: "f32" },
+      ...outputStorage(product, vectorStores),
     ],
     uniforms: {
       M: u32(M),
@@ -54,15 +69,14 @@ export function sharedProduct(context: KernelContext, product: SlicedProduct): D
       K: u32(K),
       sliceDepth: u32(product.sliceDepth),
       scale: f32(product.scale),
-      accumulate: u32(product.accumulate ? 1 : 0),
       ...right.uniforms,
     },
     body: `
-var<workgroup> leftTile: array<vec4<f32>, ${tile.rows * tile.depth / 4}>;
-var<workgroup> rightTile: array<vec4<f32>, ${tile.columns * tile.depth / 4}>;
+var<workgroup> leftTile: array<vec4<f32>, ${tileVectors(tile.rows)}>;
+var<workgroup> rightTile: array<vec4<f32>, ${tileVectors(tile.columns)}>;
 ${left.declarations}
 ${right.declarations}
-${storeFunction(bias !== null)}
+${storeFunction(product, vectorStores)}
 ${
       entryPoint(
         INVOCATIONS,
@@ -72,7 +86,12 @@ ${
   let columnLane = lane % ${SIDE}u;
   let first = group.z * parameters.sliceDepth;
   let last = min(first + parameters.sliceDepth, parameters.K);
-${eachSum(tile, (name) => `  var ${name} = vec4<f32>();`)}
+${
+          unroll(tile.columns / SIDE / 4, (v) =>
+            `  let columns${v} = column + (columnLane + ${v * SIDE}u) * 4u;
+  let start${v} = ${startOfSum(product.bias !== null, `columns${v}`)};`)
+        }
+${eachSum(tile, (name, _, v) => `  var ${name} = start${v};`)}
   for (var k = first; k < last; k += ${tile.depth}u) {
 ${fillLeft}
 ${fillRight}
@@ -82,15 +101,13 @@ ${multiply(tile)}
   }
   let offset = group.z * parameters.M * parameters.N;
 ${
-          eachSum(tile, (name, m, v) =>
-            unroll(
-              4,
-              (j) =>
-                `  store(offset, row + (rowLane + ${Math.floor(m / 4) * SIDE}u) * 4u + ${
-                  m % 4
-                }u, ` +
-                `column + (columnLane + ${v * SIDE}u) * 4u + ${j}u, ${name}.${component(j)});`,
-            ))
+          eachSum(tile, (name, m, v) => {
+            const rowOf = `row + (rowLane + ${Math.floor(m / 4) * SIDE}u) * 4u + ${m % 4}u`;
+            return vectorStores
+              ? `  store(offset, ${rowOf}, columns${v}, ${name});`
+              : unroll(4, (j) =>
+                `  store(offset, ${rowOf}, columns${v} + ${j}u, ${name}.${component(j)});`);
+          })
         }`,
       )
     }`,
@@ -112,7 +129,7 @@ function multiply(tile: Tile): string {
       unroll(
         extent / SIDE / 4,
         (v) =>
-          `      let ${side}${v} = ${side}Tile[${k * extent / 4 + v * SIDE}u + ${
+          `      let ${side}${v} = ${side}Tile[${k * stride(extent) + v * SIDE}u + ${
             side === "left" ? "rowLane" : "columnLane"
           }];`,
       );
@@ -152,14 +169,7 @@ function denseReader(side: "left" | "right", factor: DenseFactor, columns: numbe
     `select(0.0, ${side}[min(index + ${i}u, limit)], inner + ${i}u < parameters.${inner})`;
   return {
     name: `${factor.transposed ? "t" : "n"}${vector ? "" : "1"}`,
-    storage: [
-      {
-        name: side,
-        tensor: factor.tensor,
-        access: "read",
-        element: vector ? "vec4<f32>" : "f32",
-      },
-    ],
+    storage: [readDense(side, factor.tensor, vector)],
     uniforms: {},
     declarations: `fn ${side}At(outer: u32, inner: u32) -> vec4<f32> {
   if (outer >= parameters.${outer} || inner >= parameters.${inner}) { return vec4<f32>(); }
@@ -218,14 +228,14 @@ function fill(
       ? `      let value = ${side}At(k + ${outer}, ${origin} + ${inner});
 ${
         reader.vectors("value").map((vector, v) =>
-          `      ${side}Tile[${outer} * ${extent / 4}u + ${inner} / 4u + ${v}u] = ${vector};`
+          `      ${side}Tile[${outer} * ${stride(extent)}u + ${inner} / 4u + ${v}u] = ${vector};`
         ).join("\n")
       }`
       : `      let value = ${side}At(${origin} + ${outer}, k + ${inner});
 ${
         unroll(width, (i) =>
           `      ${side}Tile[(${inner} + ${i}u) * ${
-            extent / 4
+            stride(extent)
           }u + ${outer} / 4u][${outer} % 4u] = ${reader.element("value", i)};`)
       }`;
     const code = `      let run = lane + ${round * INVOCATIONS}u;\n${body}`;
@@ -233,15 +243,4 @@ ${
       ? `    if (lane < ${runs}u) {\n${code}\n    }`
       : `    {\n${code}\n    }`;
   });
-}
-
-function storeFunction(hasBias: boolean): string {
-  return `fn store(offset: u32, row: u32, column: u32, value: f32) {
-  if (row < parameters.M && column < parameters.N) {
-    let index = offset + row * parameters.N + column;
-    var previous = ${hasBias ? "bias[column]" : "0.0"};
-    if (parameters.accumulate != 0u) { previous += output[index]; }
-    output[index] = fma(parameters.scale, value, previous);
-  }
-}`;
 }

@@ -6,6 +6,7 @@
  */
 
 import type { Example } from "../data/dataset.ts";
+import { concatenate } from "../data/text_windows.ts";
 import { UserError } from "../errors.ts";
 
 /**
@@ -103,16 +104,6 @@ function windowsOf(stream: Uint32Array, window: number, stride: number): Example
     scored = start + tokens.length;
   }
   return rows;
-}
-
-function concatenate(documents: readonly Uint32Array[]): Uint32Array {
-  const stream = new Uint32Array(documents.reduce((sum, { length }) => sum + length, 0));
-  let offset = 0;
-  for (const document of documents) {
-    stream.set(document, offset);
-    offset += document.length;
-  }
-  return stream;
 }
 
 /**

@@ -9,18 +9,12 @@ import { basename, join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { readJsonOrNull, statOrNull } from "./files.ts";
-import {
-  type Dtype,
-  SafetensorsFile,
-  SafetensorsWriter,
-  type TensorDeclaration,
-  type TensorInfo,
-  type TensorValues,
-} from "./safetensors.ts";
-import { DTYPE_BYTES, elementCount } from "./safetensors_header.ts";
+import { type Dtype, SafetensorsFile, type TensorInfo } from "./safetensors.ts";
 
-const SINGLE_FILE = "model.safetensors";
-const INDEX_FILE = "model.safetensors.index.json";
+/** Name of the tensors of a folder that has them in one file. */
+export const SINGLE_FILE = "model.safetensors";
+/** Name of the list of shards of a folder that has several. */
+export const INDEX_FILE = "model.safetensors.index.json";
 
 const INDEX = z.object({ weight_map: z.record(z.string(), z.string()) });
 
@@ -57,12 +51,15 @@ export interface TensorSource {
  *
  * @example
  * ```ts
- * import { openTensors, writeShards } from "./hugging_face.ts";
+ * import { openTensors } from "./hugging_face.ts";
+ * import { SafetensorsWriter } from "./safetensors.ts";
  *
  * const folder = Deno.makeTempDirSync();
- * await writeShards(folder, [
- *   { name: "w", dtype: "F32", shape: [2], values: () => Float32Array.of(1, 2) },
+ * using writer = SafetensorsWriter.create(`${folder}/model.safetensors`, [
+ *   { name: "w", dtype: "F32", shape: [2] },
  * ]);
+ * writer.write("w", Float32Array.of(1, 2));
+ * writer.finish();
  * using tensors = openTensors(folder);
  * if (tensors.readFloats("w").join() !== "1,2") throw new Error("values");
  * Deno.removeSync(folder, { recursive: true });
@@ -86,57 +83,6 @@ export function openTensors(folder: string): TensorSource {
     );
   }
   return openShards(folder, parseIndex(index, join(folder, INDEX_FILE)));
-}
-
-/** A tensor to be written, whose values are asked for when their turn comes. */
-export interface ShardTensor extends TensorDeclaration {
-  /** Called once; see {@linkcode SafetensorsWriter.write} for what it may return. */
-  readonly values: () => TensorValues | Promise<TensorValues>;
-}
-
-/**
- * Writes tensors as `model.safetensors`, or, where they take more than `maxShardBytes`, as
- * `model-00001-of-0000N.safetensors` and so on with `model.safetensors.index.json`, which is written
- * last. Tensors keep their order; one is in memory at a time.
- *
- * @param options.maxShardBytes Bytes of tensors per file; a larger tensor gets a file of its own.
- * @default 5e9
- * @param options.metadata Added to the `__metadata__` of every file.
- * @throws {UserError} If a declaration is invalid, or the disk is full or cannot be written.
- */
-export async function writeShards(
-  folder: string,
-  tensors: Iterable<ShardTensor>,
-  options: {
-    readonly maxShardBytes?: number;
-    readonly metadata?: Readonly<Record<string, string>>;
-  } = {},
-): Promise<void> {
-  const { maxShardBytes = 5e9, metadata = {} } = options;
-  const shards = splitIntoShards(tensors, maxShardBytes);
-  const names = shards.flat().map(({ name }) => name);
-  if (new Set(names).size !== names.length) {
-    throw new UserError(`${folder}: a tensor is declared twice; names must be unique`);
-  }
-  const weightMap: [string, string][] = [];
-  let totalBytes = 0;
-  for (const [index, shard] of shards.entries()) {
-    const file = shards.length === 1 ? SINGLE_FILE : shardName(index, shards.length);
-    using writer = SafetensorsWriter.create(join(folder, file), shard, metadata);
-    for (const tensor of shard) {
-      writer.write(tensor.name, await tensor.values());
-      weightMap.push([tensor.name, file]);
-      totalBytes += byteLength(tensor);
-    }
-    writer.finish();
-  }
-  if (shards.length > 1) {
-    const index = {
-      metadata: { total_size: totalBytes },
-      weight_map: Object.fromEntries(weightMap),
-    };
-    Deno.writeTextFileSync(join(folder, INDEX_FILE), JSON.stringify(index, null, 2) + "\n");
-  }
 }
 
 /** Files whose tensors are addressed by name. */
@@ -248,28 +194,4 @@ function parseIndex(json: unknown, path: string): ReadonlyMap<string, string> {
     throw new UserError(`${path}: wanted {"weight_map": {tensor name: file name}}`);
   }
   return new Map(Object.entries(index.data.weight_map));
-}
-
-function splitIntoShards(tensors: Iterable<ShardTensor>, maxShardBytes: number): ShardTensor[][] {
-  const shards: ShardTensor[][] = [[]];
-  let used = 0;
-  for (const tensor of tensors) {
-    const bytes = byteLength(tensor);
-    if (used > 0 && used + bytes > maxShardBytes) {
-      shards.push([]);
-      used = 0;
-    }
-    (shards.at(-1) as ShardTensor[]).push(tensor);
-    used += bytes;
-  }
-  return shards;
-}
-
-function shardName(index: number, count: number): string {
-  const digits = (number: number) => String(number).padStart(5, "0");
-  return `model-${digits(index + 1)}-of-${digits(count)}.safetensors`;
-}
-
-function byteLength({ dtype, shape }: TensorDeclaration): number {
-  return elementCount(shape) * DTYPE_BYTES[dtype];
 }

@@ -109,8 +109,8 @@ export class SafetensorsWriter {
       throw new RangeError(`Cannot finish ${this.#path}: tensor "${unwritten}" was not written`);
     }
     this.#attempt(() => this.#file.syncSync());
-    this.#close();
     this.#attempt(() => Deno.renameSync(this.#temporary, this.#path));
+    this.#close();
   }
 
   /** Removes an unfinished file; nothing after {@linkcode SafetensorsWriter.finish}. */

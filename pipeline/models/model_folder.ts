@@ -14,7 +14,12 @@ import type { HostWeight } from "../formats/host_weight.ts";
 import { EMBEDDING, HEAD, type LinearShape, plainTensors } from "./architecture.ts";
 import { type ModelConfig, parseConfig } from "./config.ts";
 import type { ModelSource } from "./language_model.ts";
-import { expectShape, type ModuleFormat, readWeight } from "./quantized_tensors.ts";
+import {
+  expectShape,
+  type ModuleFormat,
+  readWeight,
+  type WeightDtype,
+} from "./quantized_tensors.ts";
 
 /** `quantization_config` of a folder that this project wrote. */
 export const quantizationSchema = z.object({
@@ -93,6 +98,12 @@ export class ModelFolder implements ModelSource, Disposable {
     if (!this.config.tied || this.tensors.has(name)) return name;
     if (name === EMBEDDING && this.tensors.has(HEAD)) return HEAD;
     return name;
+  }
+
+  /** Width in which a folder derived from this one keeps a tensor: its own, or f32 where kernels need it. */
+  keptDtype(name: string): WeightDtype {
+    const dtype = this.tensors.dtype(this.storedName(name));
+    return dtype === "F16" || dtype === "BF16" ? dtype : "F32";
   }
 
   /** Format of the linear layer at `path`; null if it is dense. */

@@ -5,8 +5,12 @@
  */
 
 import { join } from "node:path";
+import { INDEX_FILE, SINGLE_FILE } from "../formats/hugging_face.ts";
 import { SafetensorsWriter } from "../formats/safetensors.ts";
-import type { NamedTensor } from "./quantized_tensors.ts";
+import { DTYPE_BYTES, elementCount } from "../formats/safetensors_header.ts";
+import { plainTensors } from "./architecture.ts";
+import type { ModelFolder } from "./model_folder.ts";
+import type { NamedTensor, WeightDtype } from "./quantized_tensors.ts";
 
 /** Files of a model folder that belong to its tokenizer and generation, copied as they are. */
 const COMPANIONS = [
@@ -18,30 +22,56 @@ const COMPANIONS = [
   "chat_template.jinja",
 ];
 
-/** Bytes of tensors collected before a shard is written. */
+/** Widths of stored weights by their names in experiment files. */
+export const WEIGHT_DTYPES = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
+
+/** What `torch_dtype` in `config.json` calls them. */
+export const TORCH_DTYPES: Readonly<Record<WeightDtype, string>> = {
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+};
+
+/** Bytes of tensors in a file, unless one alone is larger. */
 const SHARD_BYTES = 512 * 2 ** 20;
 
 /**
- * Collects tensors and writes them in shards of about half a gigabyte, so that host memory holds one
- * shard or one tensor at most, whatever the model's size.
+ * Collects tensors and writes them in shards of half a gigabyte, so that host memory holds one shard
+ * or one tensor at most, whatever the model's size. A model that fits into one shard becomes
+ * `model.safetensors`.
  */
 export class ModelWriter {
   readonly #folder: string;
-  readonly #shardOf: Record<string, number> = {};
+  readonly #shardBytes: number;
+  readonly #shardOf = new Map<string, number>();
   readonly #shards: string[] = [];
   #pending: NamedTensor[] = [];
   #pendingBytes = 0;
   #totalBytes = 0;
 
-  constructor(folder: string) {
+  /** Prepares to write into an existing folder; nothing is written before the first shard is full. */
+  constructor(folder: string, options: { readonly shardBytes?: number } = {}) {
     this.#folder = folder;
+    this.#shardBytes = options.shardBytes ?? SHARD_BYTES;
   }
 
-  /** Adds a tensor; its values must not change afterwards. */
+  /**
+   * Adds a tensor; its values must not change afterwards.
+   *
+   * @throws {RangeError} If there is a tensor of its name already.
+   * @throws {UserError} If the disk is full or cannot be written.
+   */
   add(tensor: NamedTensor): void {
+    const { name, dtype, shape } = tensor;
+    if (this.#shardOf.has(name)) {
+      throw new RangeError(`Cannot write ${this.#folder}: tensor "${name}" is declared twice`);
+    }
+    const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
+    if (this.#pending.length > 0 && this.#pendingBytes + bytes > this.#shardBytes) this.#flush();
+    this.#shardOf.set(name, this.#shards.length);
     this.#pending.push(tensor);
-    this.#pendingBytes += tensor.values.byteLength;
-    if (this.#pendingBytes >= SHARD_BYTES) this.#flush();
+    this.#pendingBytes += bytes;
+    this.#totalBytes += bytes;
   }
 
   /** Writes the last shard, the index if there are several, `config.json` and the companions. */
@@ -49,17 +79,17 @@ export class ModelWriter {
     if (this.#pending.length > 0 || this.#shards.length === 0) this.#flush();
     const names = this.#shards.map((_, index) =>
       this.#shards.length === 1
-        ? "model.safetensors"
+        ? SINGLE_FILE
         : `model-${digits(index + 1)}-of-${digits(this.#shards.length)}.safetensors`
     );
     for (const [index, shard] of this.#shards.entries()) {
       await Deno.rename(shard, join(this.#folder, names[index] ?? ""));
     }
     if (names.length > 1) {
-      await this.#writeJson("model.safetensors.index.json", {
+      await this.#writeJson(INDEX_FILE, {
         metadata: { total_size: this.#totalBytes },
         weight_map: Object.fromEntries(
-          Object.entries(this.#shardOf).map(([name, shard]) => [name, names[shard]]),
+          [...this.#shardOf].map(([name, shard]) => [name, names[shard]]),
         ),
       });
     }
@@ -77,19 +107,22 @@ export class ModelWriter {
   #flush(): void {
     const path = join(this.#folder, `shard-${this.#shards.length}.safetensors`);
     using writer = SafetensorsWriter.create(path, this.#pending);
-    for (const { name, values } of this.#pending) {
-      this.#shardOf[name] = this.#shards.length;
-      writer.write(name, values);
-    }
+    for (const { name, values } of this.#pending) writer.write(name, values);
     writer.finish();
     this.#shards.push(path);
-    this.#totalBytes += this.#pendingBytes;
     this.#pending = [];
     this.#pendingBytes = 0;
   }
 
   #writeJson(name: string, value: unknown): Promise<void> {
     return Deno.writeTextFile(join(this.#folder, name), JSON.stringify(value, null, 2) + "\n");
+  }
+}
+
+/** Adds what no quantizer and no adapter touches (embedding, norms, biases, head), as wide as it was. */
+export async function copyPlainTensors(source: ModelFolder, writer: ModelWriter): Promise<void> {
+  for (const { name, shape } of plainTensors(source.config)) {
+    writer.add({ name, shape, dtype: source.keptDtype(name), values: await source.floats(name) });
   }
 }
 

@@ -24,6 +24,9 @@ export type ModuleFormat =
   }
   | { readonly format: "nf4"; readonly double_quantization: boolean };
 
+/** Widths in which weights are stored, as safetensors names them. */
+export type WeightDtype = "F32" | "F16" | "BF16";
+
 /** A tensor ready to be written. */
 export interface NamedTensor {
   readonly name: string;
@@ -53,7 +56,7 @@ export function moduleFormat(weight: HostWeight): ModuleFormat | null {
 export function weightTensors(
   path: string,
   weight: HostWeight,
-  dtype: "F32" | "F16" | "BF16" = "F32",
+  dtype: WeightDtype = "F32",
 ): NamedTensor[] {
   const { rows, columns } = weight;
   switch (weight.format) {

@@ -5,11 +5,12 @@
  */
 
 import type { Tensor } from "../../kernels/device.ts";
+import { readJson } from "../formats/files.ts";
 import { HEAD, modelLinears, plainTensors } from "../models/architecture.ts";
 import type { ModelConfig } from "../models/config.ts";
 import type { LanguageModel } from "../models/language_model.ts";
-import { readJson } from "../formats/files.ts";
-import { ModelWriter } from "../models/model_writer.ts";
+import { ModelWriter, TORCH_DTYPES } from "../models/model_writer.ts";
+import type { WeightDtype } from "../models/quantized_tensors.ts";
 import type { ParameterShape } from "../models/parameters.ts";
 
 /** Every tensor of a model; matrices decay, norms and biases do not. */
@@ -35,7 +36,7 @@ export async function writeTrainedWeights(
   folder: string,
   model: LanguageModel,
   from: string,
-  dtype: "F32" | "F16" | "BF16" = "F32",
+  dtype: WeightDtype = "F32",
 ): Promise<void> {
   const writer = new ModelWriter(folder);
   for (const { name, shape } of fullParameterShapes(model.config)) {
@@ -44,10 +45,9 @@ export async function writeTrainedWeights(
     if (parameter === null) throw new RangeError(`${name} was not trained`);
     writer.add({ name, shape, dtype, values: await floats(model, parameter.value) });
   }
-  const names = { F32: "float32", F16: "float16", BF16: "bfloat16" };
   const json = readJson(`${from}/config.json`, "a model folder");
   await writer.finish(
-    { ...json, tie_word_embeddings: model.config.tied, torch_dtype: names[dtype] },
+    { ...json, tie_word_embeddings: model.config.tied, torch_dtype: TORCH_DTYPES[dtype] },
     from === folder ? undefined : from,
   );
 }

@@ -9,9 +9,14 @@ import { formNamed } from "../adapters/forms.ts";
 import { mergeIntoDense, mergeIntoZeros, zeroMovement } from "../adapters/merge.ts";
 import { UserError } from "../errors.ts";
 import type { Stage, StageContext, StageOutcome } from "../graph/stage.ts";
-import { modelLinears, plainTensors } from "../models/architecture.ts";
+import { modelLinears } from "../models/architecture.ts";
 import { ModelFolder } from "../models/model_folder.ts";
-import { ModelWriter } from "../models/model_writer.ts";
+import {
+  copyPlainTensors,
+  ModelWriter,
+  TORCH_DTYPES,
+  WEIGHT_DTYPES,
+} from "../models/model_writer.ts";
 import { weightTensors } from "../models/quantized_tensors.ts";
 import { dequantizeHost, type HostWeight } from "../formats/host_weight.ts";
 import { compareModels } from "./compare_models.ts";
@@ -31,9 +36,6 @@ export type MergeParameters = z.output<typeof parameters>;
  * promises an exact merge.
  */
 export const EXACT_TOLERANCE = 1e-4;
-
-const DTYPES = { f16: "F16", bf16: "BF16", f32: "F32" } as const;
-const TORCH_DTYPES = { f16: "float16", bf16: "bfloat16", f32: "float32" } as const;
 
 /** See the module documentation. */
 export const merge: Stage<MergeParameters> = {
@@ -77,7 +79,7 @@ async function writeMerged(
   if (model.quantization?.merged === adapterKey) {
     throw new UserError(`The model in ${model.folder} has this adapter merged already`);
   }
-  const { dtype } = context.parameters;
+  const dtype = WEIGHT_DTYPES[context.parameters.dtype];
   const writer = new ModelWriter(context.folder);
   const linears = modelLinears(model.config);
   let square = 0;
@@ -115,13 +117,13 @@ async function writeMerged(
           `is ${weight.format}, which has no zero points`,
       );
     }
-    for (const tensor of weightTensors(linear.path, result, DTYPES[dtype])) writer.add(tensor);
+    // A layer that an exact merge leaves alone keeps its values, so it keeps their width.
+    const width = exact && result.format === "dense"
+      ? model.keptDtype(`${linear.path}.weight`)
+      : dtype;
+    for (const tensor of weightTensors(linear.path, result, width)) writer.add(tensor);
   }
-  for (const { name, shape } of plainTensors(model.config)) {
-    const stored = model.tensors.dtype(model.storedName(name));
-    const kept = stored === "F16" || stored === "BF16" ? stored : "F32";
-    writer.add({ name, shape, dtype: kept, values: await model.floats(name) });
-  }
+  await copyPlainTensors(model, writer);
   const { quantization_config: _, ...config } = model.json;
   await writer.finish(
     exact

@@ -12,6 +12,7 @@ import { readDocuments, TEXT_DATA } from "../data/text.ts";
 import { UserError } from "../errors.ts";
 import type { Stage, StageContext } from "../graph/stage.ts";
 import { parseConfig } from "../models/config.ts";
+import { WEIGHT_DTYPES } from "../models/model_writer.ts";
 import { RandomModel } from "../models/random_model.ts";
 import { writeTrainedWeights } from "./full_training.ts";
 import { runTraining, trainingParameters, trainingSources } from "./training_run.ts";
@@ -30,8 +31,6 @@ const parameters = z.strictObject({
 
 /** Parameters of {@linkcode pretrain}. */
 export type PretrainParameters = z.output<typeof parameters>;
-
-const DTYPES = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
 
 /** See the module documentation. */
 export const pretrain: Stage<PretrainParameters> = {
@@ -64,7 +63,7 @@ export const pretrain: Stage<PretrainParameters> = {
     return await runTraining(
       context,
       { source, adapter: null, tokenizerFolder: folder },
-      (model) => writeTrainedWeights(folder, model, folder, DTYPES[parameters.dtype]),
+      (model) => writeTrainedWeights(folder, model, folder, WEIGHT_DTYPES[parameters.dtype]),
     );
   },
 };

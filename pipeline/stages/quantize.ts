@@ -9,9 +9,9 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { Stage } from "../graph/stage.ts";
-import { modelLinears, plainTensors } from "../models/architecture.ts";
+import { modelLinears } from "../models/architecture.ts";
 import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
-import { ModelWriter } from "../models/model_writer.ts";
+import { copyPlainTensors, ModelWriter } from "../models/model_writer.ts";
 import { moduleFormat, weightTensors } from "../models/quantized_tensors.ts";
 import { weightBytes } from "../formats/host_weight.ts";
 import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
@@ -73,16 +73,12 @@ export const quantize: Stage<QuantizeParameters> = {
       const weight = quantizer.quantize(dense.values, rows, columns, options, path);
       const format = moduleFormat(weight);
       if (format !== null) modules[path] = format;
-      const dtype = halfOrFloat(source.tensors.dtype(`${path}.weight`));
+      const dtype = source.keptDtype(`${path}.weight`);
       for (const tensor of weightTensors(path, weight, dtype)) writer.add(tensor);
       bytes += weightBytes(weight);
       weights += rows * columns;
     }
-    for (const { name, shape } of plainTensors(source.config)) {
-      const stored = source.storedName(name);
-      const values = await source.floats(name);
-      writer.add({ name, shape, dtype: halfOrFloat(source.tensors.dtype(stored)), values });
-    }
+    await copyPlainTensors(source, writer);
     const quantized = Object.keys(modules).length > 0;
     const { quantization_config: _, ...config } = source.json;
     await writer.finish(
@@ -99,8 +95,3 @@ export const quantize: Stage<QuantizeParameters> = {
     };
   },
 };
-
-/** Values keep the width they came in; f64 and others become f32, which is what kernels read. */
-function halfOrFloat(dtype: string): "F32" | "F16" | "BF16" {
-  return dtype === "F16" || dtype === "BF16" ? dtype : "F32";
-}

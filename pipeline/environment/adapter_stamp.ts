@@ -20,7 +20,7 @@ export interface AdapterStamp {
 export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Where the note lies; deleting it costs one more probe. */
-export const STAMP_FILE: string = resolve(ROOT, ".cache/webgpu.json");
+const STAMP_FILE: string = resolve(ROOT, ".cache/webgpu.json");
 
 /**
  * Everything a change of which may make WebGPU stop (or start) working: Deno, the Vulkan loader and

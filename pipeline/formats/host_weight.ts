@@ -93,11 +93,6 @@ export function weightBytes(weight: HostWeight): number {
   return arraysOf(weight).reduce((bytes, array) => bytes + array.byteLength, 0);
 }
 
-/** Storage per weight, counted from {@linkcode weightBytes}. */
-export function bitsPerWeight(weight: HostWeight): number {
-  return 8 * weightBytes(weight) / (weight.rows * weight.columns);
-}
-
 function arraysOf(weight: HostWeight): readonly (Float32Array | Uint32Array)[] {
   switch (weight.format) {
     case "dense":

@@ -31,7 +31,7 @@ export function explainRun(
 }
 
 /** What changed from one stage to another of the same kind, each in a few words. */
-export function differencesOf(
+function differencesOf(
   before: StageIdentity,
   after: StageIdentity,
   nodeOfKey: (key: string) => string,

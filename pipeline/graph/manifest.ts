@@ -8,7 +8,7 @@ import { digestOf } from "./digest.ts";
 import type { ArtifactKind, Metric } from "./stage.ts";
 
 /** Version of the store's layout and of the key's definition; part of every key. */
-export const STORE_FORMAT = 1;
+const STORE_FORMAT = 1;
 
 /** Name of the manifest file in a result's folder. */
 export const MANIFEST_NAME = "artifact.json";
@@ -140,7 +140,7 @@ export function keyOf(identity: StageIdentity): string {
 }
 
 /** The parameters with every source replaced by what it contains: renaming a file changes nothing. */
-export function keyedParameters(identity: StageIdentity): unknown {
+function keyedParameters(identity: StageIdentity): unknown {
   const parameters = structuredClone(identity.parameters);
   for (const [path, { sha256 }] of Object.entries(identity.sources)) {
     replaceAt(parameters, path, `sha256:${sha256}`);

@@ -61,11 +61,6 @@ export class StoreIndex implements Disposable {
       .run(key, stage, node, created, JSON.stringify(manifest));
   }
 
-  /** Forgets a result. */
-  remove(key: string): void {
-    this.#database.prepare("DELETE FROM results WHERE key = ?").run(key);
-  }
-
   /** The results of a graph node, newest first, at most 500. */
   resultsOf(stage: string, node: string): Manifest[] {
     return this.#database

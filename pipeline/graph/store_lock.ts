@@ -15,20 +15,18 @@ export interface Lock extends Disposable {
   readonly path: string;
 }
 
-/** Who holds a lock, as far as the lock file tells ("process 4711 on node7"). */
-export type Holder = string;
-
 /**
  * Takes the lock `path`, waiting while another process has it. The kernel's advisory lock is the
  * truth, so the lock of a process that died is free at once; the text in the file only names the
  * holder for messages.
  *
  * @param options.signal Gives up waiting with `signal.reason`.
- * @param options.waiting Called once if the lock is not free.
+ * @param options.waiting Called once if the lock is not free, with its holder as far as the file tells
+ * ("process 4711 on node7").
  */
 export async function lock(
   path: string,
-  options: { signal?: AbortSignal; waiting?: (holder: Holder) => void } = {},
+  options: { signal?: AbortSignal; waiting?: (holder: string) => void } = {},
 ): Promise<Lock> {
   const { signal, waiting } = options;
   for (let told = false;;) {
@@ -90,7 +88,7 @@ async function isStill(file: Deno.FsFile, path: string): Promise<boolean> {
   }
 }
 
-async function holderOf(path: string): Promise<Holder> {
+async function holderOf(path: string): Promise<string> {
   try {
     return (await Deno.readTextFile(path)).trim() || "another process";
   } catch {

@@ -65,7 +65,7 @@ export function modelLinears(config: ModelConfig): LinearShape[] {
 }
 
 /** Names of the normalization weights of block `layer`. */
-export function blockNorms(config: ModelConfig, layer: number): TensorShape[] {
+function blockNorms(config: ModelConfig, layer: number): TensorShape[] {
   const prefix = `model.layers.${layer}`;
   const norms: TensorShape[] = [
     { name: `${prefix}.input_layernorm.weight`, shape: [config.hiddenSize] },

@@ -69,7 +69,7 @@ const FAMILY: Readonly<
 };
 
 /** The architectures that {@linkcode parseConfig} accepts. */
-export const MODEL_TYPES: readonly string[] = Object.keys(FAMILY);
+const MODEL_TYPES = Object.keys(FAMILY);
 
 /**
  * Reads a parsed `config.json`.

@@ -22,7 +22,7 @@ import {
 } from "./quantized_tensors.ts";
 
 /** `quantization_config` of a folder that this project wrote. */
-export const quantizationSchema = z.object({
+const quantizationSchema = z.object({
   quant_method: z.literal("equipoise"),
   modules: z.record(
     z.string(),

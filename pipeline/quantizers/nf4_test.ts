@@ -4,10 +4,10 @@ import { unpackCodes } from "../../kernels/packing.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { findPython } from "../environment/oracles.ts";
 import {
-  bitsPerWeight,
   dequantizeAbsmax,
   dequantizeHost,
   type HostNf4Weight,
+  weightBytes,
 } from "../formats/host_weight.ts";
 import { nf4 } from "./nf4.ts";
 
@@ -112,9 +112,12 @@ Deno.test("double quantization: 4.127 bits, block maxima within 1 %, same weight
   const plain = quantize(weights, rows, columns, false);
   const double = quantize(weights, rows, columns, true);
   assert.deepEqual(double.codes, plain.codes);
-  assert.equal(bitsPerWeight(plain), 4.5);
+  assert.equal(8 * weightBytes(plain) / (rows * columns), 4.5);
   // 4 + 8/64 + 32/(64 * 256), and 32 bits of mean for the whole matrix.
-  assert.equal(bitsPerWeight(double), 4 + 8 / 64 + 32 / (64 * 256) + 32 / (rows * columns));
+  assert.equal(
+    8 * weightBytes(double) / (rows * columns),
+    4 + 8 / 64 + 32 / (64 * 256) + 32 / (rows * columns),
+  );
   assert.match(
     nf4.describe({ method: "nf4", double_quantization: true }),
     /4\.127 bits per weight/,

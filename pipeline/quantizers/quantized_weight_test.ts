@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import { ReferenceDevice } from "../../kernels/reference/device.ts";
 import { RandomStream } from "../../kernels/random.ts";
-import {
-  bitsPerWeight,
-  dequantizeHost,
-  type HostWeight,
-  upload,
-  weightBytes,
-} from "../formats/host_weight.ts";
+import { dequantizeHost, type HostWeight, upload, weightBytes } from "../formats/host_weight.ts";
 import { quantizerFor, type QuantizerParameters } from "./registry.ts";
 
 const ROWS = 6;
@@ -55,6 +49,6 @@ Deno.test("storage counts every array, padding included", () => {
   // 6 rows of 24 words; 18 block maxima in 5 words, 1 scale, 1 mean.
   const nf4 = weightOf({ method: "nf4", double_quantization: true });
   assert.equal(weightBytes(nf4), 4 * (6 * 24 + 5 + 1 + 1));
-  assert.equal(bitsPerWeight(nf4), 32 * (6 * 24 + 7) / (6 * 192));
-  assert.equal(bitsPerWeight(weightOf({ method: "none" })), 32);
+  assert.equal(8 * weightBytes(nf4) / (6 * 192), 32 * (6 * 24 + 7) / (6 * 192));
+  assert.equal(8 * weightBytes(weightOf({ method: "none" })) / (6 * 192), 32);
 });

@@ -4,7 +4,7 @@ import type { IntegerBits } from "../../kernels/device.ts";
 import { unpackCodes } from "../../kernels/packing.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { UserError } from "../errors.ts";
-import { bitsPerWeight, dequantizeHost, type HostIntegerWeight } from "../formats/host_weight.ts";
+import { dequantizeHost, type HostIntegerWeight, weightBytes } from "../formats/host_weight.ts";
 import { quantizerSchema } from "./registry.ts";
 import { encode, fitGrid, rtn, type RtnParameters } from "./rtn.ts";
 
@@ -164,7 +164,7 @@ Deno.test("error falls with bits and the storage is what it says", () => {
   const weights = gaussian(64 * 128, 3);
   const errors = WIDTHS.map((bits) => {
     const weight = quantize(weights, 64, 128, { bits, group_size: 32 });
-    assert.equal(bitsPerWeight(weight), bits + 64 / 32);
+    assert.equal(8 * weightBytes(weight) / (64 * 128), bits + 64 / 32);
     assert.match(rtn.describe(parametersOf({ bits })), new RegExp(`, ${bits + 2} bits per weight`));
     const restored = dequantizeHost(weight);
     return Math.hypot(...weights.map((value, index) => value - (restored[index] as number))) /

@@ -70,7 +70,7 @@ export function planSummary(plan: Plan): string {
 }
 
 /** "cached: 2026-11-21 14:03, 3.1 MB", "runs: not in the store". */
-export function decisionText(decision: Decision): string {
+function decisionText(decision: Decision): string {
   if (decision.action !== "cached") return `${decision.action}: ${decision.reason}`;
   return `cached: ${formatMoment(decision.created)}, ${formatBytes(decision.bytes)}`;
 }

@@ -35,7 +35,7 @@ export type MergeParameters = z.output<typeof parameters>;
  * Largest change of a logit that f32 rounding explains, as a share of the largest logit, where a form
  * promises an exact merge.
  */
-export const EXACT_TOLERANCE = 1e-4;
+const EXACT_TOLERANCE = 1e-4;
 
 /** See the module documentation. */
 export const merge: Stage<MergeParameters> = {

@@ -12,7 +12,7 @@ export const EXIT_DONE = 0;
 /** Something failed while it ran. */
 export const EXIT_FAILED = 1;
 /** The file or the command line is wrong; nothing ran. */
-export const EXIT_USAGE = 2;
+const EXIT_USAGE = 2;
 /** Ended by Ctrl-C, as shells count it. */
 export const EXIT_INTERRUPTED = 130;
 

@@ -28,7 +28,8 @@ import type { Dispatch, KernelContext } from "./program.ts";
 import { entryPoint, range, unroll } from "./unroll.ts";
 import { dispatchOf, type Storage, u32 } from "./wgsl.ts";
 
-type Backward = Arguments<"attentionBackward">;
+/** Arguments of {@linkcode attentionBackward}. */
+export type Backward = Arguments<"attentionBackward">;
 
 /** {@linkcode Operations.attentionBackward}. */
 export function attentionBackward(context: KernelContext, args: Backward): Dispatch[] {

@@ -1,6 +1,8 @@
 /**
  * `deno task test`: runs every test of the repository, examples in the documentation included.
  *
+ * Not named `test.ts`: Deno's runner takes files of that name for tests and would run itself.
+ *
  * @module
  */
 

@@ -98,6 +98,28 @@ Deno.test("a key depends on parameters, version, upstream and, where it counts, 
     assert.deepEqual(same(await keys({}, newer)), ["base", "tuned"]);
   }));
 
+Deno.test("the key of a stage with an optional from contains the upstream key only where it is given", () =>
+  withStore(async (context) => {
+    const known = stages.map((stage): Stage =>
+      stage.name === "grow" ? { ...stage, fromIsOptional: true } : stage
+    );
+    const grown = async (graph: object) => {
+      const loaded = experimentFromObject({ name: "test", graph }, { stages: known, folder: "." });
+      const plan = await makePlan(loaded, { ...context, stages: known });
+      const keyOf = (id: string) => plan.cells[0]?.keys.get(id);
+      const upstream = plan.stages.find(({ id }) => id === "tuned")?.identity.upstream;
+      return { base: keyOf("base"), tuned: keyOf("tuned"), upstream };
+    };
+    const base = (text: string) => ({ stage: "make", text });
+    const alone = await grown({ base: base("hello"), tuned: { stage: "grow" } });
+    const fed = await grown({ base: base("hello"), tuned: { stage: "grow", from: "base" } });
+    const other = await grown({ base: base("bye"), tuned: { stage: "grow", from: "base" } });
+    assert.deepEqual(alone.upstream, []);
+    assert.deepEqual(fed.upstream, [fed.base]);
+    assert.deepEqual(other.upstream, [other.base]);
+    assert.equal(new Set([alone.tuned, fed.tuned, other.tuned]).size, 3);
+  }));
+
 Deno.test("the device class enters the keys of stages that depend on it, and of what reads them", () =>
   withStore(async (context) => {
     const dependent = stages.map((stage): Stage =>

@@ -83,6 +83,22 @@ Deno.test("experimentSchema() takes variables for values, and files that extend 
   );
 });
 
+Deno.test("experimentSchema() takes an optional from, and nodes without it", () => {
+  const optional = experimentSchema(
+    FAKE_STAGES.map((stage): Stage =>
+      stage.name === "quantize" ? { ...stage, accepts: ["model"], fromIsOptional: true } : stage
+    ),
+  );
+  const quantizer = { method: "none" };
+  const graph = (from: object) => ({
+    graph: { base: { stage: "quantize", quantizer, ...from } },
+  });
+  assert.deepEqual(mistakes(optional, graph({ from: "trained" })), []);
+  assert.deepEqual(mistakes(optional, graph({ model: "m" })), []);
+  assert.notDeepEqual(mistakes(optional, graph({ from: ["trained"] })), []);
+  assert.notDeepEqual(mistakes(schema, graph({ from: "trained" })), [], "not where it is unknown");
+});
+
 Deno.test("experimentSchema() documents stages and their parameters", () => {
   const graph = (schema["properties"] as Record<string, JsonSchema>)["graph"];
   const nodes = graph?.additionalProperties as JsonSchema;

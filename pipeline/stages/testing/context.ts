@@ -1,0 +1,57 @@
+/**
+ * A stage outside of an executor, for tests: plain folders and the reference device.
+ *
+ * @module
+ */
+
+import { ReferenceDevice } from "../../../kernels/reference/device.ts";
+import type { Artifact, Stage, StageOutcome } from "../../graph/stage.ts";
+
+/** Artifacts by key, in folders below one temporary folder. */
+export class Workbench {
+  readonly #folder: string;
+  readonly #artifacts = new Map<string, Artifact>();
+
+  /** Works in an existing folder. */
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** The result with this key. */
+  artifact(key: string): Artifact {
+    const artifact = this.#artifacts.get(key);
+    if (artifact === undefined) throw new RangeError(`There is no artifact ${key}`);
+    return artifact;
+  }
+
+  /** Lets a key stand for the result of another. */
+  replace(key: string, by: string): void {
+    this.#artifacts.set(key, { ...this.artifact(by), key });
+  }
+
+  /** Runs a stage; its result has the key `key`, which is also the name of its node. */
+  async run<Parameters>(
+    stage: Stage<Parameters>,
+    key: string,
+    parameters: object,
+    from?: string,
+  ): Promise<StageOutcome> {
+    const folder = `${this.#folder}/${key}`;
+    await Deno.mkdir(folder);
+    const outcome = await stage.run({
+      parameters: stage.parameters.parse(parameters),
+      seed: 1,
+      input: from === undefined ? null : this.artifact(from),
+      artifact: (name) => Promise.resolve(this.artifact(name)),
+      resolve: ({ reference }) => Promise.resolve([reference]),
+      folder,
+      checkpoint: `${this.#folder}/${key}.checkpoint`,
+      device: () => Promise.resolve(new ReferenceDevice()),
+      report: () => {},
+      log: () => {},
+      signal: new AbortController().signal,
+    });
+    this.#artifacts.set(key, { kind: stage.produces, key, folder, node: key });
+    return outcome;
+  }
+}

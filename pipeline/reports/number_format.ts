@@ -9,13 +9,20 @@ import type { TableEntry } from "./table.ts";
 /** From here on measured numbers are written with an exponent: they say "diverged", not a value. */
 const EXPONENT_FROM = 1e5;
 
+/** Numbers below have an exponent: decimals would hide them. */
+const EXPONENT_BELOW = 1e-4;
+
+/** Where all numbers are large but not beyond this, they are averaged counts and none diverged. */
+const LARGEST_COUNT = 1e9;
+
 /** Decimals for numbers that are compared with each other: four digits for the smallest; counts none. */
 export function decimalsFor(entries: readonly TableEntry[]): number {
   if (entries.every(({ mean, deviation }) => Number.isInteger(mean) && !deviation)) return 0;
-  const sizes = entries
-    .map(({ mean }) => Math.abs(mean))
-    .filter((size) => size > 0 && size < EXPONENT_FROM);
-  const smallest = Math.min(...sizes);
+  const sizes = entries.map(({ mean }) => Math.abs(mean));
+  if (sizes.every((size) => size >= EXPONENT_FROM && size < LARGEST_COUNT)) return 0;
+  const smallest = Math.min(
+    ...sizes.filter((size) => size >= EXPONENT_BELOW && size < EXPONENT_FROM),
+  );
   return smallest >= 100 ? 1 : smallest >= 10 ? 2 : smallest >= 1 ? 3 : 4;
 }
 
@@ -28,6 +35,10 @@ export function formatEntry(entry: TableEntry, decimals: number, plusMinus = " Â
 
 function formatNumber(value: number, decimals: number): string {
   if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf");
-  if (decimals > 0 && Math.abs(value) >= EXPONENT_FROM) return value.toExponential(2);
-  return value.toFixed(decimals);
+  const size = Math.abs(value);
+  const isLarge = size >= EXPONENT_FROM && decimals > 0;
+  if (isLarge && Number.isSafeInteger(value)) return String(value);
+  const fixed = value.toFixed(decimals);
+  const vanishes = size > 0 && (size < EXPONENT_BELOW || Number(fixed) === 0);
+  return isLarge || vanishes ? value.toExponential(2) : fixed;
 }

@@ -124,6 +124,16 @@ Deno.test("the best number of a column is bold, if its direction is known", () =
   assert.deepEqual(bold("tuned.parameters"), [0]);
 });
 
+Deno.test("a deviation too small for the decimals is shown all the same", () => {
+  const rows = [0, 0.00031].map((deviation) => ({
+    labels: [],
+    entries: [{ mean: 5.25, deviation, count: 2 }],
+  }));
+  const table = { ...TABLE, title: null, rowTitles: [], rows, notes: [] };
+  const text = formatTable({ ...table, columns: TABLE.columns.slice(0, 1) }, "md");
+  assert.deepEqual(text.split("\n").slice(2, -1), ["| 5.250 ± 0.000 |", "| 5.250 ± 3.10e-4 |"]);
+});
+
 Deno.test("numbers of one metric have the decimals that the smallest needs", () => {
   const show = (...means: number[]) => {
     const rows = means.map((mean) => ({
@@ -142,6 +152,12 @@ Deno.test("numbers of one metric have the decimals that the smallest needs", () 
   assert.deepEqual(show(131072, 64), ["131072", "64"]);
   assert.deepEqual(show(9.5, 1234567.8), ["9.500", "1.23e+6"]);
   assert.deepEqual(show(NaN, -0.25), ["NaN", "-0.2500"]);
+  assert.deepEqual(show(3e-6, 0, -2.5e-7), ["3.00e-6", "0.0", "-2.50e-7"]);
+  assert.deepEqual(show(6e-5, 12.5), ["6.00e-5", "12.50"]);
+  assert.deepEqual(show(0.0002, 0.3), ["0.0002", "0.3000"]);
+  assert.deepEqual(show(123456.5, 234567), ["123457", "234567"], "averaged counts");
+  assert.deepEqual(show(131072, 2.5), ["131072", "2.500"], "a count among numbers");
+  assert.deepEqual(show(2e15 + 0.5, 1e300), ["2.00e+15", "1.00e+300"], "diverged");
 });
 
 Deno.test("differenceFrom() names the first line that differs", async () => {

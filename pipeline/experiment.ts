@@ -4,9 +4,10 @@
  * @module
  */
 
-import { isAbsolute, join, relative, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DeviceInfo } from "../kernels/device.ts";
+import { fromCaller } from "./caller.ts";
 import { UserError } from "./errors.ts";
 import { type DeviceName, openDevice } from "./executors/devices.ts";
 import type { StageEvent } from "./executors/executor.ts";
@@ -234,11 +235,8 @@ async function deviceInfo(name: DeviceName): Promise<DeviceInfo> {
   return device.info;
 }
 
-/** `deno task` changes to the folder of `deno.json` and keeps the caller's in `INIT_CWD`. */
 async function findExperiment(file: string): Promise<string> {
-  const here = Deno.env.get("INIT_CWD") ?? ".";
-  for (const folder of isAbsolute(file) ? [""] : [here, ".", EXPERIMENTS]) {
-    const candidate = resolve(folder, file);
+  for (const candidate of [fromCaller(file), resolve(file), resolve(EXPERIMENTS, file)]) {
     const info = await Deno.stat(candidate).catch(() => null);
     if (!info?.isFile) continue;
     const shown = relative(".", candidate);

@@ -5,6 +5,7 @@
  */
 
 import { dirname, join, resolve } from "node:path";
+import { fromCaller } from "./caller.ts";
 import { UserError } from "./errors.ts";
 import { storeFolder } from "./experiment.ts";
 import { readJson, statOrNull } from "./formats/files.ts";
@@ -38,7 +39,7 @@ export async function writeReport(target: string, out: string): Promise<string> 
 }
 
 function findRun(target: string, out: string): { folder: string; results: Results } {
-  for (const folder of [resolve(target), resolve(out, target)]) {
+  for (const folder of [fromCaller(target), resolve(out, target)]) {
     const results = readResults(join(folder, "results.json"));
     if (results !== null) return { folder, results };
   }

@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { fromCaller } from "./caller.ts";
 import { UserError } from "./errors.ts";
 import { readExperiment } from "./experiment.ts";
 import { readResults } from "./graph/results.ts";
@@ -19,7 +20,8 @@ import { type Table, tableOfResults } from "./reports/table.ts";
  * @throws {UserError} If there are no results, or they do not fit into the table.
  */
 export async function tableOf(target: string, out: string): Promise<Table> {
-  for (const path of [target, join(target, "results.json"), join(out, target, "results.json")]) {
+  const here = fromCaller(target);
+  for (const path of [here, join(here, "results.json"), join(out, target, "results.json")]) {
     if (!path.endsWith(".json")) continue;
     const results = readResults(path);
     if (results !== null) return tableOfResults(results, results.table);

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { resolve } from "node:path";
 import { Option } from "commander";
+import { fromCaller } from "../pipeline/caller.ts";
 import { DEVICE_NAMES, type DeviceName } from "../pipeline/executors/devices.ts";
 import { EXIT_DONE, makeCommand, runCommand } from "./shared/command.ts";
 
@@ -39,9 +39,7 @@ await runCommand(command, async () => {
   device.close();
   console.log(benchmarkText(report).trimEnd());
   if (flags.json !== undefined) {
-    // `deno task` changes the working folder and keeps the caller's here.
-    const path = resolve(Deno.env.get("INIT_CWD") ?? ".", flags.json);
-    await Deno.writeTextFile(path, JSON.stringify(report, null, 2) + "\n");
+    await Deno.writeTextFile(fromCaller(flags.json), JSON.stringify(report, null, 2) + "\n");
   }
   return EXIT_DONE;
 });

@@ -57,6 +57,6 @@ await runCommand(command, async () => {
     const { stringifyResults } = await import("../pipeline/graph/results.ts");
     console.log(stringifyResults(results).trimEnd());
   } else display.table(results);
-  if (gentle.aborted) return EXIT_INTERRUPTED;
-  return results.status === "done" ? EXIT_DONE : EXIT_FAILED;
+  if (results.status === "done") return EXIT_DONE;
+  return gentle.aborted ? EXIT_INTERRUPTED : EXIT_FAILED;
 });

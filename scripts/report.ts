@@ -5,11 +5,11 @@
  */
 
 import { relative } from "node:path";
-import { EXIT_DONE, makeCommand, runCommand } from "./shared/command.ts";
+import { EXIT_DONE, makeCommand, outOption, runCommand } from "./shared/command.ts";
 
 const command = makeCommand("report", "Writes a run as one HTML page into its folder.")
   .argument("<run>", "folder of a run, or its name")
-  .option("--out <folder>", "folder of results", "runs");
+  .addOption(outOption());
 
 await runCommand(command, async () => {
   const { writeReport } = await import("../pipeline/run_report.ts");

@@ -141,6 +141,7 @@ class WorkerProcess {
 
   start(task: StageTask): void {
     this.task = task;
+    this.#lastErrors.length = 0;
     this.#send({ kind: "run", task });
   }
 

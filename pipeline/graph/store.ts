@@ -185,9 +185,7 @@ export class Store implements Disposable {
     const manifestPath = join(folder, MANIFEST_NAME);
     await Deno.writeTextFile(manifestPath, JSON.stringify(manifest, null, 2) + "\n");
     await syncFile(manifestPath);
-    for (const name of new Set(names.map((path) => dirname(join(folder, path)))).add(folder)) {
-      await syncFolder(name);
-    }
+    for (const name of foldersOf(names)) await syncFolder(join(folder, name));
 
     const result = this.#resultFolder(key);
     await Deno.mkdir(dirname(result), { recursive: true });
@@ -255,6 +253,7 @@ export class Store implements Disposable {
 async function* manifestsIn(folder: string): AsyncIterable<Manifest> {
   const results = join(folder, "results");
   for await (const prefix of Deno.readDir(results)) {
+    if (!prefix.isDirectory) continue; // what a file manager leaves
     for await (const { name } of Deno.readDir(join(results, prefix.name))) {
       const manifest = await readManifest(join(results, prefix.name, name));
       if (manifest !== null) yield manifest;
@@ -262,12 +261,25 @@ async function* manifestsIn(folder: string): AsyncIterable<Manifest> {
   }
 }
 
+/** Folders that hold one of these files, the outermost (".") among them. */
+function foldersOf(files: readonly string[]): Set<string> {
+  const folders = new Set<string>(["."]);
+  for (const file of files) {
+    for (let folder = dirname(file); !folders.has(folder); folder = dirname(folder)) {
+      folders.add(folder);
+    }
+  }
+  return folders;
+}
+
 async function readManifest(folder: string): Promise<Manifest | null> {
   try {
     const manifest = JSON.parse(await Deno.readTextFile(join(folder, MANIFEST_NAME)));
     return manifest?.format === "equipoise/artifact" ? manifest : null;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return null;
+    const isNone = error instanceof Deno.errors.NotFound ||
+      error instanceof Deno.errors.NotADirectory || error instanceof SyntaxError;
+    if (isNone) return null;
     throw error;
   }
 }

@@ -170,6 +170,16 @@ Deno.test("Store.verify() notices a manifest that was edited or moved", () =>
     assert.equal((await store.inspect(KEY)).state, "damaged");
   }));
 
+Deno.test("what a file manager leaves among the results is passed over", () =>
+  withStore(async (store, folder) => {
+    await commit(store);
+    await Deno.writeTextFile(join(folder, "results", ".DS_Store"), "x");
+    await Deno.writeTextFile(join(folder, "results", KEY.slice(0, 2), ".DS_Store"), "x");
+    const keys: string[] = [];
+    for await (const { key } of store.manifests()) keys.push(key);
+    assert.deepEqual(keys, [KEY]);
+  }));
+
 Deno.test("Store.abandon() removes the files and keeps a checkpoint with content", () =>
   withStore(async (store, folder) => {
     const workspace = await store.begin(KEY);

@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { statOrNull } from "../formats/files.ts";
 import type { StageEvent } from "../executors/executor.ts";
 import { type Results, stringifyResults } from "../graph/results.ts";
 import type { Plan } from "../graph/plan.ts";
@@ -48,10 +49,14 @@ export class RunFolder {
   /** Writes `results.json` and, if the experiment has a table, its formats. */
   async writeResults(results: Results): Promise<void> {
     await replaceTextFile(join(this.path, "results.json"), stringifyResults(results));
-    if (results.table === null) return;
-    const table = makeTable(results.table, results.cells, results.axes);
+    const table = results.table === null
+      ? null
+      : makeTable(results.table, results.cells, results.axes);
     for (const format of ["md", "csv", "tex"] as const) {
-      await replaceTextFile(join(this.path, `table.${format}`), formatTable(table, format));
+      const path = join(this.path, `table.${format}`);
+      if (table !== null) await replaceTextFile(path, formatTable(table, format));
+      // One from before the section was taken out would say something about other results.
+      else if (statOrNull(path) !== null) await Deno.remove(path);
     }
   }
 }

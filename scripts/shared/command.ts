@@ -5,6 +5,7 @@
  */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { fromCaller } from "../../pipeline/caller.ts";
 import { DEVICE_NAMES, type DeviceName } from "../../pipeline/executors/devices.ts";
 
 /** All cells are done. */
@@ -45,8 +46,14 @@ export function addExperimentFlags(command: Command): Command {
     .addOption(
       new Option("--device <name>", "where stages compute").choices(DEVICE_NAMES).default("auto"),
     )
-    .option("--out <folder>", "folder of results and of the store", "runs")
+    .addOption(outOption())
     .option("--json", "print one JSON document on the standard output", false);
+}
+
+/** The option of every command that reads or writes results. */
+export function outOption(): Option {
+  return new Option("--out <folder>", "folder of results and of the store")
+    .argParser(fromCaller).default("runs");
 }
 
 /** A whole number of at least 1. */

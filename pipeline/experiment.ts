@@ -169,6 +169,7 @@ export async function readExperiment(
   return await loadExperiment(await findExperiment(file), {
     stages: await importStages(options.stages ?? DEFAULT_STAGES),
     set: options.set ?? [],
+    setFolder: fromCaller("."),
   });
 }
 

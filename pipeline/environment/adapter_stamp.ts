@@ -47,7 +47,7 @@ export function readStamp(
   }
 }
 
-/** Notes that `adapter` works. A folder that cannot be written only means probing again next time. */
+/** Notes that `adapter` works, where the note can be written. */
 export function writeStamp(
   adapter: string,
   path: string = STAMP_FILE,
@@ -57,12 +57,8 @@ export function writeStamp(
   try {
     Deno.mkdirSync(dirname(path), { recursive: true });
     Deno.writeTextFileSync(path, JSON.stringify(stamp));
-  } catch (error) {
-    if (
-      !(error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied)
-    ) {
-      throw error;
-    }
+  } catch {
+    // No permission, a read-only or a full disk: the next command probes again.
   }
 }
 

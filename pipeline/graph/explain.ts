@@ -25,7 +25,7 @@ export function explainRun(
     const differences = differencesOf(candidate, identity, nodeOfKey);
     if (nearest === null || differences.length < nearest.length) nearest = differences;
   }
-  if (nearest === null) return "not in the store";
+  if (nearest === null || nearest.length === 0) return "not in the store";
   const more = nearest.length - SHOWN;
   return nearest.slice(0, SHOWN).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
@@ -59,8 +59,11 @@ function differencesOf(
     differences.push(`device changed from ${before.device} to ${after.device}`);
   }
   for (const [index, key] of after.upstream.entries()) {
-    if (before.upstream[index] !== key) differences.push(`upstream ${nodeOfKey(key)} changed`);
+    const was = before.upstream[index];
+    if (was === undefined) differences.push(`upstream ${nodeOfKey(key)} added`);
+    else if (was !== key) differences.push(`upstream ${nodeOfKey(key)} changed`);
   }
+  if (before.upstream.length > after.upstream.length) differences.push("upstream removed");
   return differences;
 }
 

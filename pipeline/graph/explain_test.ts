@@ -41,6 +41,13 @@ Deno.test("explainRun() names seed, device, version and upstream", () => {
   );
 });
 
+Deno.test("explainRun() names an optional upstream that came or went, and is never silent", () => {
+  const alone = { ...BASE, upstream: [] };
+  assert.equal(explain(BASE, alone), "upstream node of k1 added");
+  assert.equal(explain(alone, BASE), "upstream removed");
+  assert.equal(explain(BASE, BASE), "not in the store");
+});
+
 Deno.test("explainRun() compares with the nearest result, the newest of equally near ones", () => {
   const far = quantizer({ method: "nf4" });
   const near = quantizer({ method: "rtn", bits: 2, group_size: 64 });

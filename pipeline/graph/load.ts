@@ -38,6 +38,12 @@ export interface ExperimentOptions {
   /** Changes from the command line, each `path=value`. */
   readonly set?: readonly string[];
   /**
+   * Folder that relative paths in `set` start from.
+   *
+   * @default the current folder
+   */
+  readonly setFolder?: string;
+  /**
    * Looks up `${env:NAME}`.
    *
    * @default Deno.env.get
@@ -116,7 +122,12 @@ function build(
   options: ExperimentOptions,
   identity: Identity,
 ): Experiment {
-  const overridden = applyOverrides(root, options.set ?? [], resolve("."), problems);
+  const overridden = applyOverrides(
+    root,
+    options.set ?? [],
+    resolve(options.setFolder ?? "."),
+    problems,
+  );
   const name = nameOf(overridden, identity, problems);
   const document = soundPart(overridden, identity.file === null ? [] : ["extends"], problems);
   const stages = new Map(options.stages.map((stage) => [stage.name, stage]));

@@ -147,6 +147,21 @@ graph:
   assert.equal(parametersOf(cell, "second")["model"], resolve("here"));
 });
 
+Deno.test("loadExperiment() makes paths of settings absolute from the folder that they are given in", () => {
+  const { grid: _, table: __, ...single } = parse(EXAMPLE);
+  const at = (setFolder?: string) => {
+    const { cells } = experimentFromObject(single, {
+      ...OPTIONS,
+      folder: "/experiments",
+      set: ["base.model=mine"],
+      ...(setFolder === undefined ? {} : { setFolder }),
+    });
+    return parametersOf(cells[0], "base")["model"];
+  };
+  assert.equal(at("/home/me"), "/home/me/mine");
+  assert.equal(at(), resolve("mine"));
+});
+
 Deno.test("Experiment.position() finds parameters, axes and the values of variables", async () => {
   const { experiment, folder } = await load({ "own.yaml": EXAMPLE });
   const place = (path: string) => {

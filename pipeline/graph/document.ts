@@ -16,7 +16,8 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
-import type { Located, LocatedEntry, Origin } from "./located.ts";
+import type { Located, LocatedEntry } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import type { ProblemList } from "./problems.ts";
 
 /** Where a YAML text comes from: a file, or an option of the command line. */

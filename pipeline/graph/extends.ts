@@ -6,7 +6,8 @@
 
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parseYaml } from "./document.ts";
-import { type LocatedMap, merge, type Origin, without } from "./located.ts";
+import { type LocatedMap, merge, without } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import type { ProblemList } from "./problems.ts";
 
 /**

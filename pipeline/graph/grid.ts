@@ -12,12 +12,12 @@ import {
   type LocatedMap,
   lookup,
   obstacle,
-  type Origin,
   originOfKey,
   type Path,
   place,
   toPlain,
 } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import type { ProblemList } from "./problems.ts";
 import { didYouMean } from "./suggestions.ts";
 

@@ -5,18 +5,8 @@
  * @module
  */
 
-import type { Position } from "./experiment.ts";
+import type { Origin } from "./origin.ts";
 import type { ProblemList } from "./problems.ts";
-
-/** Where a value or key was written. */
-export interface Origin {
-  /** Null for a value from the command line or from a script. */
-  readonly position: Position | null;
-  /** Absolute; a relative path written here is relative to it. */
-  readonly folder: string;
-  /** The command line option that wrote it ("--set seed=3"). */
-  readonly option?: string;
-}
 
 /** What YAML calls a scalar. */
 export type Scalar = string | number | boolean | null;

@@ -7,7 +7,6 @@ import {
   lookup,
   merge,
   obstacle,
-  type Origin,
   originOf,
   originOfKey,
   type Path,
@@ -15,6 +14,7 @@ import {
   scalars,
   toPlain,
 } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import { ProblemList } from "./problems.ts";
 import { linesOf, locatedMap } from "./testing/experiment_files.ts";
 

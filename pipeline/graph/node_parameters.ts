@@ -9,7 +9,6 @@ import {
   type Located,
   type LocatedMap,
   lookup,
-  type Origin,
   originOf,
   originOfKey,
   type Path,
@@ -17,6 +16,7 @@ import {
   scalars,
   toPlain,
 } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import type { ProblemList } from "./problems.ts";
 import { jsonSchemaOf } from "./schema_paths.ts";
 import type { Source, Stage } from "./stage.ts";

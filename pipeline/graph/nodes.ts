@@ -11,11 +11,11 @@ import {
   type Located,
   type LocatedMap,
   lookup,
-  type Origin,
   originOfKey,
   toPlain,
   without,
 } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import { originInNode, parseParameters, type WrittenParameters } from "./node_parameters.ts";
 import type { ProblemList } from "./problems.ts";
 import { NODE_NAME, RESERVED } from "./schema.ts";

@@ -6,15 +6,8 @@
 
 import { parseYaml } from "./document.ts";
 import { declaredAxes } from "./grid.ts";
-import {
-  keysAt,
-  type LocatedMap,
-  lookup,
-  obstacle,
-  type Origin,
-  type Path,
-  place,
-} from "./located.ts";
+import { keysAt, type LocatedMap, lookup, obstacle, type Path, place } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import type { ProblemList } from "./problems.ts";
 import { didYouMean } from "./suggestions.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Origin } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import type { ProblemList } from "./problems.ts";
 import { allowedMap, hasPath, jsonSchemaOf } from "./schema_paths.ts";
 import type { Stage } from "./stage.ts";

@@ -5,7 +5,7 @@
  */
 
 import { ConfigurationError, type Problem } from "./experiment.ts";
-import type { Origin } from "./located.ts";
+import type { Origin } from "./origin.ts";
 
 /** A growing list of mistakes; equal mistakes (the same in many cells of a grid) are kept once. */
 export class ProblemList {

@@ -5,7 +5,8 @@
  */
 
 import type { TableSpecification } from "./experiment.ts";
-import { child, type LocatedMap, lookup, type Origin, toPlain } from "./located.ts";
+import { child, type LocatedMap, lookup, toPlain } from "./located.ts";
+import type { Origin } from "./origin.ts";
 import { checkMetricPath, checkParameterPath, type NamedParts } from "./path_checks.ts";
 import type { ProblemList } from "./problems.ts";
 import { didYouMeanOf } from "./suggestions.ts";

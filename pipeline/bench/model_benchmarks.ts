@@ -41,7 +41,7 @@ const CONFIG = {
   vocab_size: 1024,
 };
 
-const NAME = "brown-560k";
+const NAME = "brown-525k";
 
 const OPTIMIZER = {
   name: "adamw",

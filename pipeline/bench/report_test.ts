@@ -42,7 +42,7 @@ Deno.test("resultOf() leaves out what has no ceiling or no work", () => {
 Deno.test("selectBenchmarks() looks into name and shape and suggests names", () => {
   const names = (filter: string) => selectBenchmarks(filter).map(({ name }) => name);
   assert.deepEqual(names("RMSNORMB"), ["rmsNormBackward", "rmsNormBackward"]);
-  assert.deepEqual(names("brown-560k"), ["train lora r16 int4", "train full", "evaluate int4"]);
+  assert.deepEqual(names("brown-525k"), ["train lora r16 int4", "train full", "evaluate int4"]);
   assert.throws(() => selectBenchmarks("adamv"), (error: unknown) => {
     assert.ok(error instanceof ConfigurationError);
     assert.match(error.message, /"adamv".*did you mean "adamw"/);

@@ -6,9 +6,11 @@
  * @module
  */
 
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { fromCaller } from "../pipeline/caller.ts";
 import { ensureAdapter } from "../pipeline/environment/ensure_adapter.ts";
 import { UserError } from "../pipeline/errors.ts";
+import { readTextOrNull } from "../pipeline/formats/files.ts";
 import { slowestFiles, summarizeReport } from "./quality/junit_report.ts";
 
 const HELP = `Runs all tests, after setting up WebGPU where it is missing.
@@ -71,7 +73,7 @@ async function runTests(args: readonly string[]): Promise<number> {
     }).spawn();
     const { code, signal } = await child.status;
     if (signal !== null) console.error(`deno test was ended by ${signal}`);
-    return await summarize(report, code);
+    return summarize(report, code);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -86,29 +88,19 @@ function environment(): Record<string, string> {
     variables["DENO_WEBGPU_BACKEND"] = Deno.env.get("DENO_WEBGPU_BACKEND") ?? "vulkan";
   }
   const data = Deno.env.get("EQUIPOISE_TEST_DATA");
-  if (data) {
-    variables["EQUIPOISE_TEST_DATA"] = resolve(Deno.env.get("INIT_CWD") ?? Deno.cwd(), data);
-  } else {
+  if (data) variables["EQUIPOISE_TEST_DATA"] = fromCaller(data);
+  else {
     console.error("EQUIPOISE_TEST_DATA is not set: tests with real models and texts are skipped");
   }
   return variables;
 }
 
 /** Prints the slowest files and the totals; returns the exit status. */
-async function summarize(report: string, code: number): Promise<number> {
-  const summary = summarizeReport(await readReport(report));
+function summarize(report: string, code: number): number {
+  const summary = summarizeReport(readTextOrNull(report) ?? "");
   console.log(`Slowest files:\n${slowestFiles(summary, SLOWEST).join("\n")}\n`);
   // A test process that fails to load a file, or that dies, has no failed test to show for it.
   const failed = code === 0 ? summary.failed : Math.max(1, summary.failed);
   console.log(`${summary.passed} passed, ${failed} failed, ${summary.skipped} skipped`);
   return failed === 0 ? 0 : 1;
-}
-
-async function readReport(path: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "";
-    throw error;
-  }
 }

@@ -8,22 +8,17 @@ import type { CellResult, Results, StageRecord } from "../graph/results.ts";
 import { cellLabel, formatMetric } from "./html_labels.ts";
 import { type Html, html, type HtmlValue } from "./html_markup.ts";
 import { heads, htmlTable } from "./html_table.ts";
-import { decimalsFor, formatEntry } from "./number_format.ts";
+import { formatEntries } from "./number_format.ts";
 import { formatCount, formatDuration } from "./quantities.ts";
-import { type Table, tableOfResults } from "./table.ts";
+import { tableOfResults } from "./table.ts";
 
 /** The table that the experiment asks for. */
 export function tableSection(results: Results): Html | null {
   const table = tableOfResults(results, results.table);
   const { title, rowTitles, columns, rows, notes } = table;
   if (columns.length === 0) return null;
-  const decimals = decimalsOf(table);
-  const body = rows.map(({ labels, entries }) => [
-    ...labels,
-    ...entries.map((entry, column) =>
-      entry === null ? "--" : formatEntry(entry, decimals.get(columns[column]?.metric) ?? 4)
-    ),
-  ]);
+  const numbers = formatEntries(table);
+  const body = rows.map(({ labels }, row) => [...labels, ...numbers[row] ?? []]);
   const head = [
     ...heads("label", ...rowTitles),
     ...heads("number", ...columns.map(({ title }) => title)),
@@ -34,14 +29,6 @@ export function tableSection(results: Results): Html | null {
       ${htmlTable(head, body)} ${notes.map((note) => html`<p class="note">${note}</p>`)}
     </section>
   `;
-}
-
-/** Numbers of one metric get equal decimals, in whatever columns they stand. */
-function decimalsOf({ columns, rows }: Table): Map<string | undefined, number> {
-  const entriesOf = (metric: string) =>
-    rows.flatMap(({ entries }) => entries.filter((_, column) => columns[column]?.metric === metric))
-      .filter((entry) => entry !== null);
-  return new Map(columns.map(({ metric }) => [metric, decimalsFor(entriesOf(metric))]));
 }
 
 /** What every merge measured: whether the merged model is the trained one. */

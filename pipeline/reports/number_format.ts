@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TableEntry } from "./table.ts";
+import type { Table, TableEntry } from "./table.ts";
 
 /** From here on measured numbers are written with an exponent: they say "diverged", not a value. */
 const EXPONENT_FROM = 1e5;
@@ -15,8 +15,34 @@ const EXPONENT_BELOW = 1e-4;
 /** Where all numbers are large but not beyond this, they are averaged counts and none diverged. */
 const LARGEST_COUNT = 1e9;
 
+/** Stands where there is no number. */
+const MISSING = "--";
+
+/**
+ * The numbers of a table as text, row by row: "12.345", or "12.345 ± 0.210" where there is a deviation.
+ * Numbers of one metric have equal decimals, in whatever columns they stand.
+ *
+ * @param plusMinus Stands between a mean and its deviation.
+ */
+export function formatEntries({ columns, rows }: Table, plusMinus = " ± "): string[][] {
+  const decimals = new Map<string, number>();
+  for (const metric of new Set(columns.map(({ metric }) => metric))) {
+    const entries = rows.flatMap((row) =>
+      row.entries.filter((_, column) => columns[column]?.metric === metric)
+    );
+    decimals.set(metric, decimalsFor(entries.filter((entry) => entry !== null)));
+  }
+  return rows.map(({ entries }) =>
+    entries.map((entry, column) =>
+      entry === null
+        ? MISSING
+        : formatEntry(entry, decimals.get(columns[column]?.metric ?? "") ?? 4, plusMinus)
+    )
+  );
+}
+
 /** Decimals for numbers that are compared with each other: four digits for the smallest; counts none. */
-export function decimalsFor(entries: readonly TableEntry[]): number {
+function decimalsFor(entries: readonly TableEntry[]): number {
   if (entries.every(({ mean, deviation }) => Number.isInteger(mean) && !deviation)) return 0;
   const sizes = entries.map(({ mean }) => Math.abs(mean));
   if (sizes.every((size) => size >= EXPONENT_FROM && size < LARGEST_COUNT)) return 0;
@@ -26,8 +52,7 @@ export function decimalsFor(entries: readonly TableEntry[]): number {
   return smallest >= 100 ? 1 : smallest >= 10 ? 2 : smallest >= 1 ? 3 : 4;
 }
 
-/** "12.345", or "12.345 ± 0.210" where there is a deviation; `plusMinus` stands between. */
-export function formatEntry(entry: TableEntry, decimals: number, plusMinus = " ± "): string {
+function formatEntry(entry: TableEntry, decimals: number, plusMinus: string): string {
   const mean = formatNumber(entry.mean, decimals);
   if (entry.deviation === null) return mean;
   return `${mean}${plusMinus}${formatNumber(entry.deviation, decimals)}`;

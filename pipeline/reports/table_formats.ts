@@ -7,7 +7,7 @@
 import { styleText } from "node:util";
 import stringWidth from "string-width";
 import { readTextOrNull } from "../formats/files.ts";
-import { decimalsFor, formatEntry } from "./number_format.ts";
+import { formatEntries } from "./number_format.ts";
 import type { Table, TableEntry } from "./table.ts";
 
 /** Values of `--format`. */
@@ -15,9 +15,6 @@ export const TABLE_FORMATS = ["md", "tex", "csv", "json"] as const;
 
 /** A value of `--format`. */
 export type TableFormat = typeof TABLE_FORMATS[number];
-
-/** Stands where there is no number. */
-const MISSING = "--";
 
 /** A table in one of the formats for files. */
 export function formatTable(table: Table, format: TableFormat): string {
@@ -144,23 +141,10 @@ function toJson(table: Table): string {
     "\n";
 }
 
-/** Labels and formatted numbers, row by row; numbers of one metric have equal decimals. */
+/** Labels and formatted numbers, row by row. */
 function textsOf(table: Table, plusMinus?: string): string[][] {
-  const decimals = new Map<string, number>();
-  for (const metric of new Set(table.columns.map(({ metric }) => metric))) {
-    const entries = table.rows.flatMap((row) =>
-      row.entries.filter((_, column) => table.columns[column]?.metric === metric)
-    );
-    decimals.set(metric, decimalsFor(entries.filter((entry) => entry !== null)));
-  }
-  return table.rows.map(({ labels, entries }) => [
-    ...labels,
-    ...entries.map((entry, column) =>
-      entry === null
-        ? MISSING
-        : formatEntry(entry, decimals.get(table.columns[column]?.metric ?? "") ?? 4, plusMinus)
-    ),
-  ]);
+  const numbers = formatEntries(table, plusMinus);
+  return table.rows.map(({ labels }, row) => [...labels, ...numbers[row] ?? []]);
 }
 
 /** Row with the best number of a column; null if the metric's direction is unknown or none is. */

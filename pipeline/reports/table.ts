@@ -73,7 +73,7 @@ export function makeTable(
 ): Table {
   const { rows: rowPaths, columns: columnPaths, values: metrics, over } = specification;
   const columnNames = shortNames(columnPaths);
-  const metricNames = shortNames(metrics);
+  const { names: metricNames, pattern } = distinctParts(metrics);
   const groups = new Map<string, { labels: string[]; byColumn: Map<string, TableCellSource[]> }>();
   const columnLabels = new Map<string, string[]>();
   for (const cell of cells) {
@@ -115,6 +115,7 @@ export function makeTable(
   }));
   const notes: string[] = [];
   if (metrics.length === 1 && columnPaths.length > 0) notes.push(`${metrics[0]}.`);
+  if (pattern !== null) notes.push(`${pattern}.`);
   if (over.length > 0) notes.push(`Mean ± standard deviation over ${over.join(", ")}.`);
   notes.push(...missingNotes(missing, rows));
   return {
@@ -152,6 +153,34 @@ export function shortNames(paths: readonly string[]): string[] {
     if (new Set(names).size === new Set(paths).size) return names;
   }
   return [...paths];
+}
+
+/**
+ * What sets dotted paths apart, without the steps they all begin and end with: "quality.base.loss"
+ * and "quality.tuned.loss" are "base" and "tuned" of the pattern "quality.*.loss". The pattern is
+ * null where that leaves nothing out, or nothing over.
+ */
+function distinctParts(
+  paths: readonly string[],
+): { readonly names: string[]; readonly pattern: string | null } {
+  const [first = [], ...others] = paths.map((path) => path.split("."));
+  const shared = (at: (steps: readonly string[], index: number) => string | undefined) => {
+    let count = 0;
+    while (
+      count < first.length && others.every((steps) => at(steps, count) === at(first, count))
+    ) count++;
+    return count;
+  };
+  const before = shared((steps, index) => steps[index]);
+  const after = shared((steps, index) => steps[steps.length - 1 - index]);
+  const shortest = Math.min(...[first, ...others].map((steps) => steps.length));
+  if (others.length === 0 || after === 0 || before + after >= shortest) {
+    return { names: shortNames(paths), pattern: null };
+  }
+  const names = [first, ...others]
+    .map((steps) => steps.slice(before, steps.length - after).join("."));
+  const pattern = [...first.slice(0, before), "*", ...first.slice(first.length - after)].join(".");
+  return { names, pattern };
 }
 
 /** What a path names in a cell: an axis, the seed or a parameter of a node. */

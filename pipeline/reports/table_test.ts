@@ -77,6 +77,19 @@ Deno.test("makeTable() gives each of several metrics a column, with names that t
   assert.deepEqual(flat.columns.map(({ title }) => title), ["perplexity", "accuracy"]);
 });
 
+Deno.test("makeTable() names columns by what sets metrics apart, and says what they share", () => {
+  const titles = (values: string[]) => {
+    const table = makeTable({ rows: [], columns: [], values, over: [] }, CELLS.slice(0, 1), AXES);
+    return [table.columns.map(({ title }) => title), table.notes[0]];
+  };
+  assert.deepEqual(
+    titles(["quality.base.perplexity", "quality.tuned.perplexity", "quality.merged.perplexity"]),
+    [["base", "tuned", "merged"], "quality.*.perplexity."],
+  );
+  // One ends where the other goes on: there is nothing between the ends to name it by.
+  assert.deepEqual(titles(["a.loss", "a.b.loss"])[0], ["a.loss", "b.loss"]);
+});
+
 Deno.test("makeTable() averages what there is and says what is missing", () => {
   const cells = [cell(0, [4, 8, 1], 10), cell(1, [4, 8, 2], null), cell(2, [2, 8, 1], null)];
   const table = makeTable(SPECIFICATION, cells, AXES);

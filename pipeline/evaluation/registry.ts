@@ -5,19 +5,21 @@
  */
 
 import { z } from "zod";
-import { perplexity, type PerplexityParameters } from "./perplexity_task.ts";
+import { perplexity } from "./perplexity_task.ts";
 import type { EvaluationTask } from "./task.ts";
 
 const tasks = [perplexity] as const;
 
+type ParametersOf<Task> = Task extends EvaluationTask<infer Parameters> ? Parameters : never;
+
 /** Parameters of any task, told apart by `task`. */
-export type TaskParameters = PerplexityParameters;
+export type TaskParameters = ParametersOf<typeof tasks[number]>;
 
 /** Schema of an entry of `tasks:` in an `evaluate` stage. */
 export const taskSchema: z.ZodType<TaskParameters> = z.discriminatedUnion(
   "task",
-  [perplexity.parameters],
-) as unknown as z.ZodType<TaskParameters>; // the interface of a task forgets its exact schema
+  [...tasks.map(({ parameters }) => parameters)] as [typeof perplexity.parameters],
+) as unknown as z.ZodType<TaskParameters>; // the interface forgets the exact schemas
 
 /** The task that a set of parameters belongs to. */
 export function taskFor(parameters: TaskParameters): EvaluationTask<TaskParameters> {

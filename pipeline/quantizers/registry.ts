@@ -1,26 +1,27 @@
 /**
- * All quantizers. A new one is a file in this folder and its line in each of the three lists below.
+ * All quantizers. A new one is a file in this folder and a place in this list.
  *
  * @module
  */
 
 import { z } from "zod";
-import { nf4, type Nf4Parameters } from "./nf4.ts";
-import { none, type NoneParameters } from "./none.ts";
+import { nf4 } from "./nf4.ts";
+import { none } from "./none.ts";
 import type { Quantizer } from "./quantizer.ts";
-import { rtn, type RtnParameters } from "./rtn.ts";
+import { rtn } from "./rtn.ts";
+
+const quantizers = [rtn, nf4, none] as const;
+
+type ParametersOf<Method> = Method extends Quantizer<infer Parameters> ? Parameters : never;
 
 /** Parameters of any quantizer, told apart by `method`. */
-export type QuantizerParameters = RtnParameters | Nf4Parameters | NoneParameters;
+export type QuantizerParameters = ParametersOf<typeof quantizers[number]>;
 
 /** Schema of the `quantizer:` key of a `quantize` stage. */
-export const quantizerSchema: z.ZodType<QuantizerParameters> = z.discriminatedUnion("method", [
-  rtn.parameters,
-  nf4.parameters,
-  none.parameters,
-]);
-
-const quantizers = { rtn, nf4, none };
+export const quantizerSchema: z.ZodType<QuantizerParameters> = z.discriminatedUnion(
+  "method",
+  [...quantizers.map(({ parameters }) => parameters)] as [typeof rtn.parameters],
+) as unknown as z.ZodType<QuantizerParameters>; // the interface forgets the exact schemas
 
 /**
  * The quantizer that a set of parameters belongs to.
@@ -37,6 +38,8 @@ const quantizers = { rtn, nf4, none };
  * ```
  */
 export function quantizerFor(parameters: QuantizerParameters): Quantizer<QuantizerParameters> {
+  const quantizer = quantizers.find(({ name }) => name === parameters.method);
+  if (quantizer === undefined) throw new RangeError(`Unknown quantizer ${parameters.method}`);
   // The schema ties each set of parameters to the quantizer of its `method`.
-  return quantizers[parameters.method] as Quantizer<QuantizerParameters>;
+  return quantizer as Quantizer<QuantizerParameters>;
 }

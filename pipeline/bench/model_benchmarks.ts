@@ -75,7 +75,7 @@ export function modelBenchmarks(): Benchmark[] {
       const space = new ParameterSpace(device, fullParameterShapes(config));
       return trainingJob(await loadLanguageModel(device, model, space), batch);
     }),
-    benchmark("evaluate int4", { batchSize: 8, length: 256 }, async (device, batch) => {
+    benchmark("evaluate int4", { batchSize: 8, length: 128 }, async (device, batch) => {
       return evaluationJob(await loadLanguageModel(device, quantized), batch);
     }),
   ];

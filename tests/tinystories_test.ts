@@ -16,42 +16,36 @@ import { BatchModel } from "../pipeline/models/batch_model.ts";
 import { loadLanguageModel } from "../pipeline/models/language_model.ts";
 import { ModelFolder } from "../pipeline/models/model_folder.ts";
 import { scoreRows } from "../pipeline/training/score.ts";
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "./support/optional.ts";
 
-const DATA = Deno.env.get("EQUIPOISE_TEST_DATA");
-const FOLDER = join(DATA ?? "", "models/tinystories-656k");
+const FOLDER = join(TEST_DATA, "models/tinystories-656k");
 
-function testWithData(name: string, test: () => Promise<void>): void {
-  Deno.test(name, async () => {
-    if (DATA === undefined) {
-      console.log("skipped: EQUIPOISE_TEST_DATA names no folder with models/tinystories-656k");
-      return;
-    }
-    await test();
-  });
-}
+testUnless(
+  NO_TEST_DATA,
+  "tinystories-656k has the logits that NumPy and llama.cpp found",
+  async () => {
+    const prompt = Tokenizer.open(FOLDER).encode("Once upon a time");
+    assert.deepEqual([...prompt], [1, 80, 147, 201, 282, 57]);
+    const device = await openWebgpu();
+    using folder = ModelFolder.open(FOLDER);
+    const model = await loadLanguageModel(device, folder);
+    const batch = new BatchModel(model, { batchSize: 1, length: prompt.length });
+    device.write(batch.tokens, prompt);
+    device.run(batch.forward);
+    let last: ArrayLike<number> = [];
+    for await (const logits of batch.logits(1)) last = logits;
+    const order = Array.from(last, (_, id) => id).sort((left, right) => last[right]! - last[left]!);
+    assert.deepEqual(order.slice(0, 5), [313, 8, 1773, 404, 547]);
+    [17.38081, 13.77263, 13.74347, 12.6918, 11.35854].forEach((expected, index) => {
+      const found = last[order[index]!]!;
+      assert.ok(Math.abs(found - expected) < 1e-3, `logit ${found}, expected ${expected}`);
+    });
+    device.close();
+  },
+);
 
-testWithData("tinystories-656k has the logits that NumPy and llama.cpp found", async () => {
-  const prompt = Tokenizer.open(FOLDER).encode("Once upon a time");
-  assert.deepEqual([...prompt], [1, 80, 147, 201, 282, 57]);
-  const device = await openWebgpu();
-  using folder = ModelFolder.open(FOLDER);
-  const model = await loadLanguageModel(device, folder);
-  const batch = new BatchModel(model, { batchSize: 1, length: prompt.length });
-  device.write(batch.tokens, prompt);
-  device.run(batch.forward);
-  let last: ArrayLike<number> = [];
-  for await (const logits of batch.logits(1)) last = logits;
-  const order = Array.from(last, (_, id) => id).sort((left, right) => last[right]! - last[left]!);
-  assert.deepEqual(order.slice(0, 5), [313, 8, 1773, 404, 547]);
-  [17.38081, 13.77263, 13.74347, 12.6918, 11.35854].forEach((expected, index) => {
-    const found = last[order[index]!]!;
-    assert.ok(Math.abs(found - expected) < 1e-3, `logit ${found}, expected ${expected}`);
-  });
-  device.close();
-});
-
-testWithData("perplexity of stories equals a float64 forward pass", async () => {
-  const text = await Deno.readTextFile(join(DATA ?? "", "text/tinystories/stories.txt"));
+testUnless(NO_TEST_DATA, "perplexity of stories equals a float64 forward pass", async () => {
+  const text = await Deno.readTextFile(join(TEST_DATA, "text/tinystories/stories.txt"));
   // Four windows of 512: the float64 reference takes seconds for each.
   const tokens = Tokenizer.open(FOLDER).encode(text.slice(0, 12_000)).subarray(0, 4 * 512);
   const measure = async (device: Device) => {

@@ -26,30 +26,30 @@ import { ParameterSpace } from "../pipeline/models/parameters.ts";
 import { rtn } from "../pipeline/quantizers/rtn.ts";
 import { train } from "../pipeline/training/loop.ts";
 import { optionsOf } from "../pipeline/training/testing/options.ts";
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "./support/optional.ts";
 
-const DATA = Deno.env.get("EQUIPOISE_TEST_DATA");
-const MODEL = join(DATA ?? "", "models/tinystories-656k");
+const MODEL = join(TEST_DATA, "models/tinystories-656k");
 const SCRIPT = new URL("./oracles/lora_training.py", import.meta.url).pathname;
 const STEPS = 20;
 const SEED = 11;
 
-Deno.test("LoRA training losses follow PyTorch within 1e-3 over 20 AdamW steps", async () => {
-  if (DATA === undefined) {
-    console.log("skipped: EQUIPOISE_TEST_DATA names no folder with models/tinystories-656k");
-    return;
-  }
-  const python = await findPython(["torch", "numpy"]);
-  if (python === null) {
-    console.log("skipped: no Python with PyTorch and NumPy (deno task setup --oracles)");
-    return;
-  }
-  const folder = await Deno.makeTempDir();
-  try {
-    await compare(python, folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+const python = await findPython(["torch", "numpy"]);
+const missing = python === null
+  ? "no Python with PyTorch: deno task setup --oracles"
+  : NO_TEST_DATA;
+
+testUnless(
+  missing,
+  "LoRA training losses follow PyTorch within 1e-3 over 20 AdamW steps",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await compare(python ?? "", folder);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
 
 async function compare(python: string, folder: string): Promise<void> {
   using source = ModelFolder.open(MODEL);
@@ -105,7 +105,7 @@ async function compare(python: string, folder: string): Promise<void> {
   await Deno.mkdir(join(folder, "adapter"));
   await writeAdapter(join(folder, "adapter"), adapter);
 
-  const text = (await Deno.readTextFile(join(DATA!, "text/tinystories/stories.txt"))).slice(
+  const text = (await Deno.readTextFile(join(TEST_DATA, "text/tinystories/stories.txt"))).slice(
     0,
     40_000,
   );

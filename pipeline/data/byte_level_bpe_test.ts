@@ -3,8 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { trainByteLevelBpe } from "./byte_level_bpe.ts";
 import { Tokenizer } from "./tokenizer.ts";
-
-const TEST_DATA = Deno.env.get("EQUIPOISE_TEST_DATA");
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../tests/support/optional.ts";
 
 function mergesOf(texts: string[], merges: number): string[] {
   const { tokenizer } = trainByteLevelBpe(texts, { vocabSize: 258 + merges });
@@ -99,11 +98,11 @@ Deno.test("trainByteLevelBpe() refuses a vocabulary smaller than the bytes", () 
   assert.throws(() => trainByteLevelBpe([], { vocabSize: 257 }), /257 tokens.*take 258/);
 });
 
-Deno.test({
-  name: "the form of its tokenizer.json spells GPT-2's vocabulary as llama.cpp does",
-  ignore: TEST_DATA === undefined && skipped(),
-  fn() {
-    const folder = TEST_DATA ?? "";
+testUnless(
+  NO_TEST_DATA,
+  "the form of its tokenizer.json spells GPT-2's vocabulary as llama.cpp does",
+  () => {
+    const folder = TEST_DATA;
     const { tokenizer } = trainByteLevelBpe([], { vocabSize: 258, eosToken: "<|endoftext|>" });
     const read = (path: string) => Deno.readTextFileSync(join(folder, path));
     const vocab: Record<string, number> = JSON.parse(read("tokenizers/gpt2/encoder.json"));
@@ -117,9 +116,4 @@ Deno.test({
       assert.equal(gpt2.encodeWithoutSpecialTokens(text).join(" "), wanted[index]?.trim(), text);
     }
   },
-});
-
-function skipped(): true {
-  console.error("skipped: EQUIPOISE_TEST_DATA does not name a folder of test data");
-  return true;
-}
+);

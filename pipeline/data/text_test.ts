@@ -6,8 +6,7 @@ import { loadDataset } from "./load_dataset.ts";
 import { readDocuments, TEXT_DATA, tokenizeDocuments } from "./text.ts";
 import { concatenate } from "./text_windows.ts";
 import { Tokenizer } from "./tokenizer.ts";
-
-const TEST_DATA = Deno.env.get("EQUIPOISE_TEST_DATA");
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../tests/support/optional.ts";
 
 /** Bytes only: ids are easy to say. BOS is 0, EOS 1. */
 function byteTokenizer(config: object = {}): Tokenizer {
@@ -122,13 +121,13 @@ Deno.test("loadDataset() cuts the joined documents into windows", () =>
     );
   }));
 
-Deno.test({
-  name: "tokenizeDocuments() gives a trained model's story text the documents it was made of",
-  ignore: TEST_DATA === undefined && skipped(),
-  async fn() {
-    const folder = join(TEST_DATA ?? "", "text/tinystories");
+testUnless(
+  NO_TEST_DATA,
+  "tokenizeDocuments() gives a trained model's story text the documents it was made of",
+  async () => {
+    const folder = join(TEST_DATA, "text/tinystories");
     const paths = [...Deno.readDirSync(folder)].map(({ name }) => join(folder, name)).sort();
-    const tokenizer = Tokenizer.open(join(TEST_DATA ?? "", "models/tinystories-656k"));
+    const tokenizer = Tokenizer.open(join(TEST_DATA, "models/tinystories-656k"));
     const data = TEXT_DATA.parse({ text: "stories", documents: "(?<!\\n)\\n(?!\\n)", eos: true });
     const documents = await tokenizeDocuments(data, tokenizer, () => Promise.resolve(paths));
     assert.equal(documents.length, 1097); // the data's own README
@@ -136,9 +135,4 @@ Deno.test({
     const total = documents.reduce((sum, { length }) => sum + length, 0);
     assert.equal(concatenate(documents).length, total);
   },
-});
-
-function skipped(): true {
-  console.error("skipped: EQUIPOISE_TEST_DATA does not name a folder of test data");
-  return true;
-}
+);

@@ -4,8 +4,7 @@ import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import fc from "fast-check";
 import { UserError } from "../errors.ts";
 import { Tokenizer } from "./tokenizer.ts";
-
-const TEST_DATA = Deno.env.get("EQUIPOISE_TEST_DATA");
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../tests/support/optional.ts";
 
 /** A BPE without pre-tokenizer whose merges join words across some spaces. */
 const WHOLE_TEXT_BPE = {
@@ -97,11 +96,11 @@ Deno.test("Tokenizer.open() refuses missing and broken files", async () => {
   }
 });
 
-Deno.test({
-  name: "Tokenizer spells a trained model's prompt as its reference runtimes do",
-  ignore: TEST_DATA === undefined && skipped(),
-  fn() {
-    const tokenizer = Tokenizer.open(join(TEST_DATA ?? "", "models/tinystories-656k"));
+testUnless(
+  NO_TEST_DATA,
+  "Tokenizer spells a trained model's prompt as its reference runtimes do",
+  () => {
+    const tokenizer = Tokenizer.open(join(TEST_DATA, "models/tinystories-656k"));
     const ids = tokenizer.encode("Once upon a time");
     assert.deepEqual([...ids], [1, 80, 147, 201, 282, 57]);
     assert.deepEqual(
@@ -114,24 +113,15 @@ Deno.test({
       [1, 2, 0, 2048],
     );
   },
-});
+);
 
-Deno.test({
-  name: "Tokenizer spells Llama 3's test vectors as llama.cpp does",
-  ignore: TEST_DATA === undefined && skipped(),
-  fn() {
-    const tokenizer = Tokenizer.open(join(TEST_DATA ?? "", "tokenizers/llama3"));
-    const vectors = join(TEST_DATA ?? "", "vectors/llama.cpp-tokenizer/ggml-vocab-llama-bpe.gguf");
-    const texts = Deno.readTextFileSync(`${vectors}.inp`).split("\n__ggml_vocab_test__\n");
-    const wanted = Deno.readTextFileSync(`${vectors}.out`).split("\n");
-    for (const [index, text] of texts.entries()) {
-      const ids = tokenizer.encodeWithoutSpecialTokens(text);
-      assert.equal(ids.join(" "), wanted[index]?.trim(), text);
-    }
-  },
+testUnless(NO_TEST_DATA, "Tokenizer spells Llama 3's test vectors as llama.cpp does", () => {
+  const tokenizer = Tokenizer.open(join(TEST_DATA, "tokenizers/llama3"));
+  const vectors = join(TEST_DATA, "vectors/llama.cpp-tokenizer/ggml-vocab-llama-bpe.gguf");
+  const texts = Deno.readTextFileSync(`${vectors}.inp`).split("\n__ggml_vocab_test__\n");
+  const wanted = Deno.readTextFileSync(`${vectors}.out`).split("\n");
+  for (const [index, text] of texts.entries()) {
+    const ids = tokenizer.encodeWithoutSpecialTokens(text);
+    assert.equal(ids.join(" "), wanted[index]?.trim(), text);
+  }
 });
-
-function skipped(): true {
-  console.error("skipped: EQUIPOISE_TEST_DATA does not name a folder of test data");
-  return true;
-}

@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openTensors } from "./hugging_face.ts";
 import { SafetensorsWriter } from "./safetensors.ts";
-
-const TEST_DATA = Deno.env.get("EQUIPOISE_TEST_DATA");
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../tests/support/optional.ts";
 
 /** Writes vectors of f32. */
 function write(path: string, vectors: Readonly<Record<string, readonly number[]>>): void {
@@ -73,21 +72,12 @@ Deno.test("openTensors() refuses folders and indices that are wrong", () =>
     }
   }));
 
-Deno.test({
-  name: "openTensors() reads a trained model of others",
-  ignore: TEST_DATA === undefined && skipped(),
-  fn() {
-    using tensors = openTensors(join(TEST_DATA ?? "", "models/tinystories-656k"));
-    assert.equal(tensors.names.length, 20);
-    assert.deepEqual(tensors.shape("lm_head.weight"), [2048, 128]);
-    const rows = tensors.readRows("lm_head.weight", 2047, 1);
-    assert.deepEqual(rows, tensors.readFloats("lm_head.weight").slice(-128));
-    const norm = tensors.readFloats("model.norm.weight");
-    assert.ok(norm.every((value) => value > 0 && value < 100), "a trained norm is moderate");
-  },
+testUnless(NO_TEST_DATA, "openTensors() reads a trained model of others", () => {
+  using tensors = openTensors(join(TEST_DATA, "models/tinystories-656k"));
+  assert.equal(tensors.names.length, 20);
+  assert.deepEqual(tensors.shape("lm_head.weight"), [2048, 128]);
+  const rows = tensors.readRows("lm_head.weight", 2047, 1);
+  assert.deepEqual(rows, tensors.readFloats("lm_head.weight").slice(-128));
+  const norm = tensors.readFloats("model.norm.weight");
+  assert.ok(norm.every((value) => value > 0 && value < 100), "a trained norm is moderate");
 });
-
-function skipped(): true {
-  console.error("skipped: EQUIPOISE_TEST_DATA does not name a folder of test data");
-  return true;
-}

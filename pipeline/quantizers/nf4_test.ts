@@ -10,6 +10,7 @@ import {
   weightBytes,
 } from "../formats/host_weight.ts";
 import { nf4 } from "./nf4.ts";
+import { testUnless } from "../../tests/support/optional.ts";
 
 function quantize(
   weights: Float32Array,
@@ -183,14 +184,12 @@ for start in range(0, len(c1), 256):
 print(json.dumps((levels[codes] * restored[:, None]).ravel().tolist()))
 `;
 
-Deno.test("double quantization against NumPy in float64", async () => {
-  const python = await findPython(["numpy"]);
-  if (python === null) {
-    console.log("skipped: no Python with NumPy");
-    return;
-  }
+const python = await findPython(["numpy"]);
+const missing = python === null ? "no Python with NumPy" : null;
+
+testUnless(missing, "double quantization against NumPy in float64", async () => {
   const weights = gaussian(40 * 512, 4);
-  const child = new Deno.Command(python, {
+  const child = new Deno.Command(python ?? "", {
     args: ["-c", NUMPY],
     stdin: "piped",
     stdout: "piped",

@@ -7,24 +7,20 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { findPython } from "../../pipeline/environment/oracles.ts";
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "../support/optional.ts";
 
 const SCRIPT = new URL("./lora_training.py", import.meta.url).pathname;
 
-Deno.test("the PyTorch oracle gives the known logits of tinystories-656k", async () => {
-  const data = Deno.env.get("EQUIPOISE_TEST_DATA");
-  if (data === undefined) {
-    console.log("skipped: EQUIPOISE_TEST_DATA names no folder with models/tinystories-656k");
-    return;
-  }
-  const python = await findPython(["torch", "numpy"]);
-  if (python === null) {
-    console.log("skipped: no Python with PyTorch and NumPy");
-    return;
-  }
-  const { success, stdout, stderr } = await new Deno.Command(python, {
+const python = await findPython(["torch", "numpy"]);
+const missing = python === null
+  ? "no Python with PyTorch: deno task setup --oracles"
+  : NO_TEST_DATA;
+
+testUnless(missing, "the PyTorch oracle gives the known logits of tinystories-656k", async () => {
+  const { success, stdout, stderr } = await new Deno.Command(python ?? "", {
     args: [
       SCRIPT,
-      join(data, "models/tinystories-656k"),
+      join(TEST_DATA, "models/tinystories-656k"),
       "logits",
       "--tokens",
       "1,80,147,201,282,57",

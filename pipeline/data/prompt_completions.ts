@@ -10,7 +10,7 @@ import type { Dataset, Example } from "./dataset.ts";
 import { readText, REFERENCES, type References, type ResolveReference, withEnd } from "./text.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-const PLACEHOLDER = /\{(\w+)\}/g;
+const TEMPLATE_FIELD = /\{(\w+)\}/g;
 
 /** The `data:` of a stage that reads prompts and completions. */
 export interface JsonlData {
@@ -161,7 +161,7 @@ function parseRow(line: string, data: JsonlData): { prompt: string; completion: 
   if (!Object.hasOwn(fields, data.completion_field) && Object.hasOwn(fields, "text")) {
     return { prompt: "", completion: textOf(fields, "text") };
   }
-  const prompt = data.template?.replaceAll(PLACEHOLDER, (_, name) => textOf(fields, name)) ??
+  const prompt = data.template?.replaceAll(TEMPLATE_FIELD, (_, name) => textOf(fields, name)) ??
     textOf(fields, data.prompt_field);
   return { prompt, completion: textOf(fields, data.completion_field) };
 }

@@ -43,6 +43,7 @@ function differencesOf(
   const old = leavesOf(before.parameters);
   const now = leavesOf(after.parameters);
   for (const path of new Set([...now.keys(), ...old.keys()])) {
+    if (after.incidental?.includes(path)) continue;
     const [was, is] = [old.get(path), now.get(path)];
     const [wasDigest, isDigest] = [before.sources[path]?.sha256, after.sources[path]?.sha256];
     if (isDigest !== undefined && isDigest === wasDigest) continue; // another name, equal content

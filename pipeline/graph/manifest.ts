@@ -21,6 +21,8 @@ export interface StageIdentity {
   readonly version: number;
   /** As validated, with the references to sources as written. */
   readonly parameters: unknown;
+  /** Names of parameters that do not count. */
+  readonly incidental?: readonly string[];
   /** Content digests of the sources, by their place in the parameters ("data.text"). */
   readonly sources: Readonly<Record<string, SourceDigest>>;
   /** Keys of the results it reads. */
@@ -139,9 +141,13 @@ export function keyOf(identity: StageIdentity): string {
   });
 }
 
-/** The parameters with every source replaced by what it contains: renaming a file changes nothing. */
+/**
+ * The parameters that count, with every source replaced by what it contains: renaming a file changes
+ * nothing.
+ */
 function keyedParameters(identity: StageIdentity): unknown {
-  const parameters = structuredClone(identity.parameters);
+  const parameters = structuredClone(identity.parameters) as Record<string, unknown>;
+  for (const name of identity.incidental ?? []) delete parameters[name];
   for (const [path, { sha256 }] of Object.entries(identity.sources)) {
     replaceAt(parameters, path, `sha256:${sha256}`);
   }

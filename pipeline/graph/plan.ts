@@ -213,6 +213,7 @@ class Planner {
       stage: stage.name,
       version: stage.version,
       parameters: node.parameters,
+      ...(stage.incidental === undefined ? {} : { incidental: stage.incidental }),
       sources,
       upstream,
       seed: seed ? cell.seed : null,

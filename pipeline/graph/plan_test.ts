@@ -98,6 +98,23 @@ Deno.test("a key depends on parameters, version, upstream and, where it counts, 
     assert.deepEqual(same(await keys({}, newer)), ["base", "tuned"]);
   }));
 
+Deno.test("incidental parameters stay out of the key and of the reasons", () =>
+  withStore(async (context) => {
+    const known = stages.map((stage): Stage =>
+      stage.name === "make" ? { ...stage, incidental: ["text"] } : stage
+    );
+    const planOf = async (text: string, all: readonly Stage[]) => {
+      const graph = { base: { stage: "make", text } };
+      const loaded = experimentFromObject({ name: "test", graph }, { stages: all, folder: "." });
+      return (await makePlan(loaded, { ...context, stages: all })).stages[0];
+    };
+    const [first, second] = [await planOf("hello", known), await planOf("bye", known)];
+    assert.equal(first?.key, second?.key);
+    // The stage still runs with what was written.
+    assert.equal((second?.identity.parameters as { text: string }).text, "bye");
+    assert.notEqual((await planOf("hello", stages))?.key, (await planOf("bye", stages))?.key);
+  }));
+
 Deno.test("the key of a stage with an optional from contains the upstream key only where it is given", () =>
   withStore(async (context) => {
     const known = stages.map((stage): Stage =>

@@ -103,6 +103,11 @@ export interface Stage<Parameters = unknown> {
   readonly produces: ArtifactKind;
   /** Whether the result depends on the seed or the device class, which then enter the key. */
   dependsOn(parameters: Parameters): { readonly seed: boolean; readonly device: boolean };
+  /**
+   * Parameters that the result does not depend on (how often training saves itself): they stay out
+   * of the key, so that changing them reruns nothing and loses no checkpoint.
+   */
+  readonly incidental?: readonly string[];
   /** Files outside the store that the stage reads. */
   sources(parameters: Parameters): readonly Source[];
   /**

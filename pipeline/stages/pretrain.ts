@@ -15,7 +15,12 @@ import { parseConfig } from "../models/config.ts";
 import { WEIGHT_DTYPES } from "../models/model_writer.ts";
 import { RandomModel } from "../models/random_model.ts";
 import { writeTrainedWeights } from "./full_training.ts";
-import { runTraining, trainingParameters, trainingSources } from "./training_run.ts";
+import {
+  incidentalTrainingParameters,
+  runTraining,
+  trainingParameters,
+  trainingSources,
+} from "./training_run.ts";
 
 const parameters = z.strictObject({
   config: z.record(z.string(), z.unknown())
@@ -41,6 +46,7 @@ export const pretrain: Stage<PretrainParameters> = {
   accepts: [],
   produces: "model",
   dependsOn: () => ({ seed: true, device: true }),
+  incidental: incidentalTrainingParameters,
   sources: (parameters) => [
     ...trainingSources(parameters),
     ...(parameters.tokenizer.data === undefined

@@ -11,7 +11,12 @@ import { readBackAdapter } from "../adapters/placement.ts";
 import type { Stage } from "../graph/stage.ts";
 import { writeTrainedWeights } from "./full_training.ts";
 import { FULL_FILE, FULL_FOLDER, openTrainedModel } from "./trained_model.ts";
-import { runTraining, trainingParameters, trainingSources } from "./training_run.ts";
+import {
+  incidentalTrainingParameters,
+  runTraining,
+  trainingParameters,
+  trainingSources,
+} from "./training_run.ts";
 
 const parameters = z.strictObject(trainingParameters);
 
@@ -27,6 +32,7 @@ export const train: Stage<TrainParameters> = {
   accepts: ["adapter"],
   produces: "adapter",
   dependsOn: () => ({ seed: true, device: true }),
+  incidental: incidentalTrainingParameters,
   sources: trainingSources,
   async run(context) {
     const { input, folder } = context;

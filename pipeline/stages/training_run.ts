@@ -32,6 +32,9 @@ export const trainingParameters = {
   ...trainingShape,
 };
 
+/** Those of them that leave the result as it is, bit by bit. */
+export const incidentalTrainingParameters: readonly string[] = ["checkpoint_every", "log_every"];
+
 /** Their values. */
 export interface TrainingParameters extends TrainingOptions {
   readonly data: TrainingData;

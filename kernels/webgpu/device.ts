@@ -175,7 +175,7 @@ export class WebgpuDevice implements Device {
     this.#open();
     const builder = new RecordingBuilder(this.#host, label);
     build(createOperations(builder));
-    return builder.finish();
+    return builder.finish(this.#host);
   }
 
   /** Records kernels that are no operation of the contract: for tests and measurements. */
@@ -183,7 +183,7 @@ export class WebgpuDevice implements Device {
     this.#open();
     const builder = new RecordingBuilder(this.#host, label);
     builder.append(build(builder.context));
-    return builder.finish();
+    return builder.finish(this.#host);
   }
 
   /** See {@linkcode Device.run}. */

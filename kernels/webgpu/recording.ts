@@ -31,19 +31,19 @@ export interface RecordingHost {
 export class RecordingBuilder {
   /** Handed to the kernels. */
   readonly context: KernelContext;
-  readonly #host: RecordingHost;
+  readonly #owner: { readonly profile: Profile };
   readonly #label: string;
   readonly #dispatches: Dispatch[] = [];
   /** Scratch: request `i` of every operation gets slot `i`, which is as large as any needs. */
   readonly #slots: Allocation[] = [];
   #slotsInUse = 0;
 
-  /** Starts an empty recording. */
-  constructor(host: RecordingHost, label: string) {
-    this.#host = host;
+  /** Starts an empty recording for tensors of `owner`. */
+  constructor(owner: { readonly profile: Profile }, label: string) {
+    this.#owner = owner;
     this.#label = label;
     this.context = {
-      profile: host.profile,
+      profile: owner.profile,
       scratch: (dtype, shape) => this.#scratch(dtype, shape),
     };
   }
@@ -54,16 +54,26 @@ export class RecordingBuilder {
     this.#slotsInUse = 0;
   }
 
-  /** Resolves everything; the recording can run from now on. */
-  finish(): WebgpuRecording {
-    for (const slot of this.#slots) this.#host.back(slot, `scratch of ${this.#label}`);
-    return new WebgpuRecording(this.#host, this.#label, this.#dispatches, this.#slots);
+  /**
+   * Resolves everything; the recording can run from now on. `host` is the owner of the tensors.
+   */
+  finish(host: RecordingHost): WebgpuRecording {
+    for (const slot of this.#slots) host.back(slot, `scratch of ${this.#label}`);
+    return new WebgpuRecording(host, this.#label, this.#dispatches, this.#slots);
+  }
+
+  /** Bytes of scratch and uniforms that the finished recording will hold. */
+  bytes(uniformAlignment: number): number {
+    return this.#slots.reduce(
+      (sum, { bytes }) => sum + bytes,
+      uniformOffsets(this.#dispatches, uniformAlignment).bytes,
+    );
   }
 
   #scratch(dtype: DType, shape: readonly number[]): Tensor {
     let slot = this.#slots[this.#slotsInUse];
     if (!slot) {
-      slot = { buffer: null, bytes: 0, freed: false, owner: this.#host };
+      slot = { buffer: null, bytes: 0, freed: false, owner: this.#owner };
       this.#slots.push(slot);
     }
     this.#slotsInUse++;
@@ -180,13 +190,8 @@ function packRecordingUniforms(
   label: string,
   dispatches: readonly Dispatch[],
 ): { allocation: Allocation | null; offsets: readonly number[] } {
-  const alignment = host.gpu.limits.minUniformBufferOffsetAlignment;
-  const offsets: number[] = [];
-  let bytes = 0;
-  for (const { uniforms } of dispatches) {
-    offsets.push(bytes);
-    bytes += Math.ceil(uniformBytes(uniforms) / alignment) * alignment;
-  }
+  const { minUniformBufferOffsetAlignment } = host.gpu.limits;
+  const { offsets, bytes } = uniformOffsets(dispatches, minUniformBufferOffsetAlignment);
   if (bytes === 0) return { allocation: null, offsets };
   const data = new Uint8Array(bytes);
   dispatches.forEach(({ uniforms }, index) => {
@@ -196,6 +201,19 @@ function packRecordingUniforms(
   host.back(allocation, `uniforms of ${label}`);
   if (allocation.buffer) host.gpu.queue.writeBuffer(allocation.buffer, 0, data);
   return { allocation, offsets };
+}
+
+function uniformOffsets(
+  dispatches: readonly Dispatch[],
+  alignment: number,
+): { offsets: readonly number[]; bytes: number } {
+  const offsets: number[] = [];
+  let bytes = 0;
+  for (const { uniforms } of dispatches) {
+    offsets.push(bytes);
+    bytes += Math.ceil(uniformBytes(uniforms) / alignment) * alignment;
+  }
+  return { offsets, bytes };
 }
 
 /** Uniform blocks are bound in multiples of 16 bytes. */

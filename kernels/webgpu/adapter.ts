@@ -41,6 +41,8 @@ const CANDIDATE_FEATURES = ["subgroups", "shader-f16", "timestamp-query"] as con
 export interface WebgpuOptions {
   /** Class of kernels; default "auto", which the adapter decides. */
   readonly profile?: Profile["class"] | "auto";
+  /** Bytes that one binding may reach, if fewer than the adapter allows (to test sharding). */
+  readonly maxBindingBytes?: number;
 }
 
 /** What {@linkcode probe} finds. */
@@ -99,7 +101,9 @@ export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuDev
         `(${proof.problem}); use "auto" or "generic"`,
     );
   }
-  const profile = profileOf(chosen, device.limits, proof);
+  const granted = profileOf(chosen, device.limits, proof);
+  const maxBindingBytes = roundDown(options.maxBindingBytes ?? granted.maxBindingBytes);
+  const profile = { ...granted, maxBindingBytes };
   const driver = driverVersion(adapter.info.vendor);
   const description = adapter.info.description || `vendor ${adapter.info.vendor}`;
   return new WebgpuDevice(device, profile, {
@@ -113,9 +117,7 @@ export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuDev
       `deno ${Deno.version.deno.replace(/\.\d+$/, "")}`,
     ].filter((part) => part !== "").join("; "),
     description,
-    maxTensorBytes: roundDown(
-      Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize),
-    ),
+    maxTensorBytes: roundDown(device.limits.maxBufferSize),
   });
 }
 
@@ -244,6 +246,7 @@ function profileOf(
     maxWorkgroupStorageBytes: limits.maxComputeWorkgroupStorageSize,
     maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    maxBindingBytes: roundDown(limits.maxStorageBufferBindingSize),
   };
 }
 

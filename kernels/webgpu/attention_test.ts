@@ -12,6 +12,7 @@ const GPU: Profile = {
   maxWorkgroupStorageBytes: 16384,
   maxWorkgroupInvocations: 256,
   maxWorkgroupsPerDimension: 65535,
+  maxBindingBytes: 2 ** 27,
 };
 
 Deno.test("attention adds parts of a row by subgroup shuffles", async () => {

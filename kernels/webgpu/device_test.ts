@@ -261,6 +261,7 @@ const PROFILE: Profile = {
   maxWorkgroupStorageBytes: 16384,
   maxWorkgroupInvocations: 256,
   maxWorkgroupsPerDimension: 65535,
+  maxBindingBytes: 2 ** 27,
 };
 
 /** A WebgpuDevice over a GPU that fails as told. */

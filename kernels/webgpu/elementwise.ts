@@ -8,6 +8,7 @@
 import type { Tensor } from "../device.ts";
 import type { Arguments } from "../shapes.ts";
 import type { Dispatch, KernelContext, Profile, Uniform } from "./program.ts";
+import { rowLayout, rowRanges, rowsOf } from "./shards.ts";
 import { webgpuTensor } from "./tensor.ts";
 import { dispatchOf, splitWork, type Storage, u32 } from "./wgsl.ts";
 
@@ -29,9 +30,28 @@ export interface Elementwise {
   readonly body: string;
 }
 
-/** The dispatch of an operation on tensors of equal size; inputs may be outputs. */
-export function elementwise(context: KernelContext, operation: Elementwise): Dispatch {
-  const { profile } = context;
+/** The dispatches of an operation on tensors of equal size; inputs may be outputs. */
+export function elementwise({ profile }: KernelContext, operation: Elementwise): Dispatch[] {
+  const { inputs, outputs } = operation;
+  const tensors = [...Object.values(outputs), ...Object.values(inputs)];
+  const { size } = tensors[0] as Tensor;
+  const layouts = tensors.map((tensor) => rowLayout(tensor, size));
+  return rowRanges(profile, size, layouts).map((range) => {
+    const part = (tensors: Readonly<Record<string, Tensor>>) =>
+      Object.fromEntries(
+        Object.entries(tensors).map((
+          [name, tensor],
+        ) => [name, rowsOf(rowLayout(tensor, size), range)]),
+      );
+    return dispatchElements(profile, {
+      ...operation,
+      inputs: part(inputs),
+      outputs: part(outputs),
+    });
+  });
+}
+
+function dispatchElements(profile: Profile, operation: Elementwise): Dispatch {
   const { element, inputs, outputs, tables = {} } = operation;
   const vector = `vec4<${element}>`;
   const outputNames = Object.keys(outputs);
@@ -104,36 +124,36 @@ function sameMemory(left: Tensor, right: Tensor): boolean {
 /** `output = value`. */
 export function fill(context: KernelContext, { output, value }: Arguments<"fill">): Dispatch[] {
   const bits = output.dtype === "u32" ? value : new Uint32Array(Float32Array.of(value).buffer)[0];
-  return [elementwise(context, {
+  return elementwise(context, {
     label: "fill",
     element: "u32",
     inputs: {},
     outputs: { output },
     uniforms: { bits: u32(bits ?? 0) },
     body: "  output = vec4<u32>(parameters.bits);",
-  })];
+  });
 }
 
 /** `output = input`. */
 export function copy(context: KernelContext, { input, output }: Arguments<"copy">): Dispatch[] {
-  return [elementwise(context, {
+  return elementwise(context, {
     label: "copy",
     element: "u32",
     inputs: { input },
     outputs: { output },
     body: "  output = input;",
-  })];
+  });
 }
 
 /** `output = left + right`. */
 export function add(context: KernelContext, { left, right, output }: Arguments<"add">): Dispatch[] {
-  return [elementwise(context, {
+  return elementwise(context, {
     label: "add",
     element: "f32",
     inputs: { left, right },
     outputs: { output },
     body: "  output = left + right;",
-  })];
+  });
 }
 
 /** `output = silu(gate) * up`. */
@@ -141,13 +161,13 @@ export function swiglu(
   context: KernelContext,
   { gate, up, output }: Arguments<"swiglu">,
 ): Dispatch[] {
-  return [elementwise(context, {
+  return elementwise(context, {
     label: "swiglu",
     element: "f32",
     inputs: { gate, up },
     outputs: { output },
     body: "  output = gate / (1.0 + exp(-gate)) * up;",
-  })];
+  });
 }
 
 /** With `s = sigmoid(gate)`: `silu' = s (1 + gate (1 - s))`. */
@@ -155,7 +175,7 @@ export function swigluBackward(
   context: KernelContext,
   { gate, up, gradOutput, gradGate, gradUp }: Arguments<"swigluBackward">,
 ): Dispatch[] {
-  return [elementwise(context, {
+  return elementwise(context, {
     label: "swigluBackward",
     element: "f32",
     inputs: { gate, up, grad: gradOutput },
@@ -164,7 +184,7 @@ export function swigluBackward(
   let sigmoid = 1.0 / (1.0 + exp(-gate));
   grad_gate = grad * up * sigmoid * (1.0 + gate * (1.0 - sigmoid));
   grad_up = grad * gate * sigmoid;`,
-  })];
+  });
 }
 
 /** One AdamW step; see {@linkcode Operations.adamw} for the layout of `hyper`. */
@@ -172,7 +192,7 @@ export function adamw(
   context: KernelContext,
   { parameters, gradients, moment1, moment2, hyper, norm }: Arguments<"adamw">,
 ): Dispatch[] {
-  return [elementwise(context, {
+  return elementwise(context, {
     label: "adamw",
     element: "f32",
     inputs: { gradient: gradients },
@@ -185,5 +205,5 @@ export function adamw(
   second_moment = hyper[2] * second_moment + (1.0 - hyper[2]) * scaled * scaled;
   let denominator = sqrt(second_moment) / sqrt(hyper[6]) + hyper[3];
   weight = weight * (1.0 - rate * hyper[4]) - rate / hyper[5] * first_moment / denominator;`,
-  })];
+  });
 }

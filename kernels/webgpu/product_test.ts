@@ -79,6 +79,7 @@ function profileOf(kind: Profile["class"], subgroupSize: number): Profile {
     maxWorkgroupStorageBytes: 16384,
     maxWorkgroupInvocations: 256,
     maxWorkgroupsPerDimension: 65535,
+    maxBindingBytes: 2 ** 27,
   };
 }
 

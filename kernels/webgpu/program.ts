@@ -26,6 +26,8 @@ export interface Profile {
   readonly maxWorkgroupInvocations: number;
   /** Workgroups of a dispatch in x, y and z. */
   readonly maxWorkgroupsPerDimension: number;
+  /** Bytes that one binding reaches, a multiple of 256; tensors may be larger (see `shards.ts`). */
+  readonly maxBindingBytes: number;
 }
 
 /** A storage buffer of a dispatch. */

@@ -5,14 +5,15 @@
  * @module
  */
 
-import type { Operations, Weight } from "../device.ts";
+import type { Operations, Tensor, Weight } from "../device.ts";
 import { checkDequantize, checkLinear, checkLinearTransposed } from "../shapes.ts";
-import { decoderOf } from "./decode.ts";
+import { decoderOf, type PackedWeight } from "./decode.ts";
 import { copy } from "./elementwise.ts";
 import { perElement } from "./per_element.ts";
 import { product } from "./product.ts";
 import type { Product } from "./product_types.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
+import { rowLayout, rowRanges, rowsOf, weightLayouts, weightRows } from "./shards.ts";
 import { u32 } from "./wgsl.ts";
 
 /** {@linkcode Operations.linear}. */
@@ -63,8 +64,20 @@ export function dequantize(
   const { weight, output } = args;
   const { rows, columns } = checkDequantize(args);
   if (weight.format === "dense") return copy(context, { input: weight.values, output });
+  const layout = rowLayout(output, rows);
+  return rowRanges(context.profile, rows, [...weightLayouts(weight), layout]).map((range) =>
+    dequantizeRows(context, weightRows(weight, range), rowsOf(layout, range))
+  );
+}
+
+function dequantizeRows(
+  { profile }: KernelContext,
+  weight: PackedWeight,
+  output: Tensor,
+): Dispatch {
+  const { rows, columns } = weight;
   const decoder = decoderOf(weight);
-  return [perElement(context.profile, {
+  return perElement(profile, {
     label: `dequantize ${decoder.name}`,
     size: rows * Math.ceil(columns / 8),
     storage: [
@@ -80,7 +93,7 @@ export function dequantize(
   let first = (row * parameters.columns + octet * 8u) / 4u;
   output[first] = weights.low;
   if (octet * 8u + 4u < parameters.columns) { output[first + 1u] = weights.high; }`,
-  })];
+  });
 }
 
 function factor(weight: Weight, transposed: boolean): Product["right"] {

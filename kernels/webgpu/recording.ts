@@ -8,7 +8,8 @@
 import { DeviceError, type DType, type Recording, sizeOf, type Tensor } from "../device.ts";
 import { packUniforms, type PipelineCache } from "./pipelines.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
-import { type Allocation, WebgpuTensor, webgpuTensor } from "./tensor.ts";
+import { fits } from "./shards.ts";
+import { type Allocation, boundBytes, WebgpuTensor, webgpuTensor } from "./tensor.ts";
 
 /** Dispatches per submission: the device starts on the first while later ones are encoded. */
 const DISPATCHES_PER_SUBMIT = 256;
@@ -48,9 +49,16 @@ export class RecordingBuilder {
     };
   }
 
-  /** Appends one operation. */
+  /**
+   * Appends one operation.
+   *
+   * @throws {RangeError} If it needs more workgroups than the device allows, or a larger binding.
+   */
   append(dispatches: readonly Dispatch[]): void {
-    for (const dispatch of dispatches) this.#dispatches.push(dispatch);
+    for (const dispatch of dispatches) {
+      checkLimits(this.context.profile, dispatch);
+      this.#dispatches.push(dispatch);
+    }
     this.#slotsInUse = 0;
   }
 
@@ -82,6 +90,25 @@ export class RecordingBuilder {
   }
 }
 
+function checkLimits(profile: Profile, { label, bindings, workgroups }: Dispatch): void {
+  const { maxWorkgroupsPerDimension, maxBindingBytes } = profile;
+  if (workgroups.some((count) => count > maxWorkgroupsPerDimension)) {
+    throw new RangeError(
+      `The kernel "${label}" needs ${workgroups.join(" x ")} workgroups; ` +
+        `this device allows ${maxWorkgroupsPerDimension} per dimension`,
+    );
+  }
+  for (const { tensor } of bindings) {
+    if (fits(profile, tensor)) continue;
+    throw new RangeError(
+      `The kernel "${label}" reads or writes "${tensor.label}" [${
+        tensor.shape.join(", ")
+      }] whole, ` +
+        `but this device binds ${maxBindingBytes} bytes at once: use a smaller batch or length`,
+    );
+  }
+}
+
 /** One dispatch, ready to encode. */
 interface Step {
   readonly pipeline: GPUComputePipeline;
@@ -104,11 +131,7 @@ export class WebgpuRecording implements Recording {
   readonly #tensors: readonly WebgpuTensor[];
   #released = false;
 
-  /**
-   * Resolves dispatches whose scratch has its buffers.
-   *
-   * @throws {RangeError} If a dispatch has more workgroups than the device allows.
-   */
+  /** Resolves dispatches whose scratch has its buffers. */
   constructor(
     host: RecordingHost,
     label: string,
@@ -227,18 +250,11 @@ function prepare(
   uniforms: GPUBuffer | null,
   uniformOffset: number,
 ): Step {
-  const limit = host.profile.maxWorkgroupsPerDimension;
-  if (dispatch.workgroups.some((count) => count > limit)) {
-    throw new RangeError(
-      `The kernel "${dispatch.label}" needs ${dispatch.workgroups.join(" x ")} workgroups; ` +
-        `this device allows ${limit} per dimension`,
-    );
-  }
   const { pipeline, layout } = host.pipelines.get(dispatch);
   const entries: GPUBindGroupEntry[] = dispatch.bindings.map(({ tensor }, binding) => {
-    const { allocation, offset, boundBytes } = webgpuTensor(tensor);
+    const { allocation, offset } = webgpuTensor(tensor);
     const buffer = allocation.buffer as GPUBuffer;
-    return { binding, resource: { buffer, offset: 4 * offset, size: boundBytes } };
+    return { binding, resource: { buffer, offset: 4 * offset, size: boundBytes(tensor) } };
   });
   if (uniforms && dispatch.uniforms?.length) {
     entries.push({

@@ -7,6 +7,7 @@
 import type { Tensor } from "../device.ts";
 import type { Arguments } from "../shapes.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
+import { rowLayout, rowRanges, rowsOf } from "./shards.ts";
 import { dispatchOf, f32, reductions, rowLanes, u32 } from "./wgsl.ts";
 
 /** Elements that one workgroup of the first pass of a norm sums at least. */
@@ -54,12 +55,16 @@ export function gradientNorm(
   { gradients, maxNorm, output }: Arguments<"gradientNorm">,
 ): Dispatch[] {
   const { profile } = context;
-  const blocks = gradients.map(({ size }) => Math.min(MOST_BLOCKS, Math.ceil(size / LEAST_BLOCK)));
+  const parts = gradients.flatMap((gradient) => {
+    const layout = rowLayout(gradient, gradient.size);
+    return rowRanges(profile, gradient.size, [layout]).map((range) => rowsOf(layout, range));
+  });
+  const blocks = parts.map(({ size }) => Math.min(MOST_BLOCKS, Math.ceil(size / LEAST_BLOCK)));
   const count = blocks.reduce((sum, block) => sum + block, 0);
   const partial = context.scratch("f32", [Math.max(count, 1)]);
   let first = 0;
-  const dispatches = gradients.map((gradient, index) => {
-    const dispatch = sumSquares(profile, gradient, partial, first, blocks[index] as number);
+  const dispatches = parts.map((part, index) => {
+    const dispatch = sumSquares(profile, part, partial, first, blocks[index] as number);
     first += blocks[index] as number;
     return dispatch;
   });

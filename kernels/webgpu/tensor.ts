@@ -52,14 +52,14 @@ export class WebgpuTensor implements Tensor {
     this.label = label;
     this.isView = isView;
   }
+}
 
-  /**
-   * Bytes to bind: rounded up so that kernels may read the last, partial `vec4`. Allocations are
-   * padded to 256 bytes, so the rounding stays inside them.
-   */
-  get boundBytes(): number {
-    return Math.max(16, Math.ceil(this.size / 4) * 16);
-  }
+/**
+ * Bytes to bind for a tensor: rounded up so that kernels may read the last, partial `vec4`. Allocations
+ * are padded to 256 bytes, so the rounding stays inside them.
+ */
+export function boundBytes({ size }: Tensor): number {
+  return Math.max(16, Math.ceil(size / 4) * 16);
 }
 
 /** The WebGPU tensor behind a handle. @throws {TypeError} If another device made it. */

@@ -41,6 +41,7 @@ const LIMITS = {
   maxWorkgroupStorageBytes: 16384,
   maxWorkgroupInvocations: 256,
   maxWorkgroupsPerDimension: 100,
+  maxBindingBytes: 2 ** 27,
 };
 const SOFTWARE: Profile = { ...LIMITS, class: "software", subgroupSize: 8 };
 const GPU: Profile = { ...LIMITS, class: "gpu", subgroupSize: 32 };

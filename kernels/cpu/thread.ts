@@ -1,0 +1,53 @@
+/**
+ * One thread of the CPU device: takes jobs from the queue and runs them, for ever.
+ *
+ * @module
+ */
+
+import { JOB, QUEUE, type ThreadMessage, type ThreadSetup } from "./thread_queue.ts";
+
+/** `replay` of the kernel module: addresses are 64 bits wide. */
+type Replay = (
+  program: bigint,
+  end: bigint,
+  barrier: bigint,
+  threads: number,
+  scratch: bigint,
+) => void;
+
+const scope = self as unknown as {
+  onmessage: (event: MessageEvent<ThreadSetup & { thread: number }>) => void;
+  postMessage(message: ThreadMessage): void;
+};
+
+scope.onmessage = ({ data: { thread, ...setup } }) => {
+  const instance = new WebAssembly.Instance(setup.module, { host: { memory: setup.memory } });
+  scope.postMessage({ kind: "ready" });
+  try {
+    work(instance.exports.replay as Replay, setup, thread);
+  } catch (error) {
+    scope.postMessage({ kind: "failed", reason: String(error) });
+  }
+};
+
+function work(replay: Replay, setup: ThreadSetup, thread: number): never {
+  const queue = new Int32Array(setup.queue);
+  const programs = new BigInt64Array(setup.programs);
+  const barrier = BigInt(setup.barrier);
+  const scratch = BigInt(setup.scratch[thread] ?? 0);
+  for (let job = 0;; job++) {
+    while (Atomics.load(queue, QUEUE.submitted) === job) Atomics.wait(queue, QUEUE.submitted, job);
+    const slot = job % QUEUE.length;
+    const first = programs[2 * slot] ?? 0n;
+    if (queue[QUEUE.kinds + slot] === JOB.program) {
+      replay(first, programs[2 * slot + 1] ?? 0n, barrier, setup.threads, scratch);
+    }
+    // All threads meet at the end of a program: when the first is done, all are.
+    if (thread !== 0) continue;
+    if (queue[QUEUE.kinds + slot] === JOB.signal) {
+      scope.postMessage({ kind: "signal", signal: Number(first) });
+    }
+    Atomics.store(queue, QUEUE.done, job + 1);
+    Atomics.notify(queue, QUEUE.done);
+  }
+}

@@ -8,9 +8,15 @@ import type { Device, Dropout, Tensor } from "../../kernels/device.ts";
 import type { AdapterPlacement, LanguageModel } from "../models/language_model.ts";
 import type { ParameterShape } from "../models/parameters.ts";
 import type { HostAdapter, HostModule } from "./adapter.ts";
+import type { AdapterShape } from "./plan.ts";
+
+/** The shapes of an adapter by path of the linear layer, without its values. */
+export interface AdapterOutline {
+  readonly modules: ReadonlyMap<string, { readonly shape: AdapterShape }>;
+}
 
 /** Names and shapes of an adapter's values, for a `ParameterSpace` that trains them. */
-export function adapterParameterShapes(adapter: HostAdapter): ParameterShape[] {
+export function adapterParameterShapes(adapter: AdapterOutline): ParameterShape[] {
   return [...adapter.modules].flatMap(([path, { shape }]) => [
     ...(shape.a === null ? [] : [{ name: `${path}.lora_A`, shape: shape.a, decay: true }]),
     { name: `${path}.lora_B`, shape: shape.b, decay: true },
@@ -23,10 +29,9 @@ export interface AdapterDropout {
   readonly key: Tensor;
 }
 
-/** Puts each layer's adapter next to it while a model is loaded. */
-export function placeAdapter(
-  device: Device,
-  adapter: HostAdapter,
+/** Puts each layer's adapter, without values, next to it while a model is allocated. */
+export function placeOutline(
+  adapter: AdapterOutline,
   dropout: AdapterDropout | null = null,
 ): AdapterPlacement {
   const streams = new Map([...adapter.modules.keys()].map((path, stream) => [path, stream]));
@@ -36,8 +41,6 @@ export function placeAdapter(
     const { shape } = module;
     const a = shape.a === null ? null : parameters.place(`${path}.lora_A`, shape.a);
     const b = parameters.place(`${path}.lora_B`, shape.b);
-    if (a !== null && module.a !== null) device.write(a.value, module.a);
-    device.write(b.value, module.b);
     const { pool, repeat, rank, scale } = shape;
     const layerDropout: Dropout | null = dropout === null || dropout.rate === 0
       ? null
@@ -51,6 +54,23 @@ export function placeAdapter(
       scale,
       ...(layerDropout === null ? {} : { dropout: layerDropout }),
     };
+  };
+}
+
+/** Puts each layer's adapter next to it while a model is allocated. */
+export function placeAdapter(
+  device: Device,
+  adapter: HostAdapter,
+  dropout: AdapterDropout | null = null,
+): AdapterPlacement {
+  const place = placeOutline(adapter, dropout);
+  return (linear, parameters) => {
+    const placed = place(linear, parameters);
+    const module = adapter.modules.get(linear.path);
+    if (placed === null || module === undefined) return placed;
+    if (placed.a !== null && module.a !== null) device.write(placed.a.value, module.a);
+    device.write(placed.b.value, module.b);
+    return placed;
   };
 }
 

@@ -1,21 +1,14 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 /**
  * Weights of linear layers in host memory: the mirror of `kernels/device.ts`'s `Weight`, which
- * quantizers make, files hold and {@linkcode upload} turns into device memory.
+ * quantizers make, files hold and `models/device_weight.ts` copies to a device.
  *
  * @module
  */
 
-import {
-  type Device,
-  type IntegerBits,
-  NF4_ABSMAX_BLOCK,
-  NF4_BLOCK,
-  type Tensor,
-  type Weight,
-} from "../../kernels/device.ts";
+import { type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
 import { DYNAMIC_MAP, NF4_LEVELS } from "../../kernels/nf4.ts";
-import { codeWords, unpackCodes } from "../../kernels/packing.ts";
+import { unpackCodes } from "../../kernels/packing.ts";
 
 /** A matrix `[rows, columns]` of plain f32 values. */
 export interface HostDenseWeight {
@@ -90,10 +83,11 @@ export type HostWeight = HostDenseWeight | HostIntegerWeight | HostNf4Weight;
 
 /** Bytes that the arrays of a weight take, padding included: what a file or a device holds. */
 export function weightBytes(weight: HostWeight): number {
-  return arraysOf(weight).reduce((bytes, array) => bytes + array.byteLength, 0);
+  return weightArrays(weight).reduce((bytes, array) => bytes + array.byteLength, 0);
 }
 
-function arraysOf(weight: HostWeight): readonly (Float32Array | Uint32Array)[] {
+/** The arrays of a weight: codes first, then what belongs to them. */
+export function weightArrays(weight: HostWeight): readonly (Float32Array | Uint32Array)[] {
   switch (weight.format) {
     case "dense":
       return [weight.values];
@@ -103,65 +97,6 @@ function arraysOf(weight: HostWeight): readonly (Float32Array | Uint32Array)[] {
       return weight.absmax.kind === "plain"
         ? [weight.codes, weight.absmax.values]
         : [weight.codes, weight.absmax.codes, weight.absmax.scales, weight.absmax.offset];
-  }
-}
-
-/**
- * Copies a weight to a device; `label` names its tensors in memory listings and errors.
- *
- * @throws {RangeError} If a tensor is larger than the device allows.
- */
-export function upload(device: Device, weight: HostWeight, label: string): Weight {
-  const { rows, columns } = weight;
-  const place = (data: Float32Array | Uint32Array, shape: readonly number[], part: string) => {
-    const dtype = data instanceof Float32Array ? "f32" : "u32";
-    const tensor: Tensor = device.tensor(dtype, shape, `${label}.${part}`);
-    device.write(tensor, data);
-    return tensor;
-  };
-  switch (weight.format) {
-    case "dense":
-      return {
-        format: "dense",
-        rows,
-        columns,
-        values: place(weight.values, [rows, columns], "values"),
-      };
-    case "integer": {
-      const { bits, blockRows, blockColumns } = weight;
-      const blocks = [rows / blockRows, columns / blockColumns];
-      return {
-        format: "integer",
-        rows,
-        columns,
-        bits,
-        blockRows,
-        blockColumns,
-        codes: place(weight.codes, [rows, codeWords(bits, columns)], "codes"),
-        scales: place(weight.scales, blocks, "scales"),
-        zeros: place(weight.zeros, blocks, "zeros"),
-      };
-    }
-    case "nf4": {
-      const codes = place(weight.codes, [rows, codeWords(4, columns)], "codes");
-      const { absmax } = weight;
-      if (absmax.kind === "plain") {
-        const values = place(absmax.values, [absmax.values.length], "absmax");
-        return { format: "nf4", rows, columns, codes, absmax: { kind: "plain", values } };
-      }
-      return {
-        format: "nf4",
-        rows,
-        columns,
-        codes,
-        absmax: {
-          kind: "double",
-          codes: place(absmax.codes, [absmax.codes.length], "absmax.codes"),
-          scales: place(absmax.scales, [absmax.scales.length], "absmax.scales"),
-          offset: place(absmax.offset, [1], "absmax.offset"),
-        },
-      };
-    }
   }
 }
 

@@ -6,7 +6,7 @@
  */
 
 import type { DenseWeight, Device, Dropout, Tensor, Weight } from "../../kernels/device.ts";
-import { type HostWeight, upload } from "../formats/host_weight.ts";
+import type { HostWeight } from "../formats/host_weight.ts";
 import {
   blockLinears,
   EMBEDDING,
@@ -14,9 +14,12 @@ import {
   HEAD,
   type LinearName,
   type LinearShape,
+  plainTensors,
 } from "./architecture.ts";
 import type { ModelConfig } from "./config.ts";
+import { allocateWeight, fillWeight, weightTensors } from "./device_weight.ts";
 import { type Parameter, ParameterSpace } from "./parameters.ts";
+import type { ModuleFormat } from "./quantized_tensors.ts";
 
 /** An adapter on one linear layer (see `kernels/device.ts`, `LowRank`). */
 export interface LinearAdapter {
@@ -54,6 +57,8 @@ export interface Block {
 export interface LanguageModel {
   readonly config: ModelConfig;
   readonly device: Device;
+  /** Embedding, norms, biases and head, by their Hugging Face names. */
+  readonly plain: ReadonlyMap<string, Parameter>;
   /** `[vocab, hidden]`. */
   readonly embedding: Parameter;
   readonly blocks: readonly Block[];
@@ -63,9 +68,15 @@ export interface LanguageModel {
   readonly parameters: ParameterSpace;
 }
 
-/** Where a model's values come from: a folder, or a random generator. */
-export interface ModelSource {
+/** What decides every tensor of a model, without a value. */
+export interface ModelOutline {
   readonly config: ModelConfig;
+  /** Format of the linear layer at `path`; null if it is dense. */
+  moduleFormat(path: string): ModuleFormat | null;
+}
+
+/** Where a model's values come from: a folder, or a random generator. */
+export interface ModelSource extends ModelOutline {
   /** A linear layer's weight, dense or quantized. */
   weight(linear: LinearShape): Promise<HostWeight>;
   /** Any other tensor, by its Hugging Face name. */
@@ -79,107 +90,113 @@ export type AdapterPlacement = (
 ) => LinearAdapter | null;
 
 /**
- * Loads a model tensor by tensor: host memory never holds more than the largest one.
+ * Allocates a model; its values are those of fresh memory until {@linkcode fillLanguageModel}.
  *
  * @param parameters What trains; everything else is frozen.
  * @throws {RangeError} If a tensor is larger than the device allows.
  */
-export async function loadLanguageModel(
+export function allocateLanguageModel(
   device: Device,
-  source: ModelSource,
+  outline: ModelOutline,
   parameters: ParameterSpace = new ParameterSpace(device, []),
   adapt: AdapterPlacement = () => null,
-): Promise<LanguageModel> {
-  const { config } = source;
-  const load = async (name: string, shape: readonly number[]): Promise<Parameter> => {
-    const parameter = parameters.place(name, shape);
-    device.write(parameter.value, await source.floats(name));
-    return parameter;
-  };
-  const loadLinear = async (shape: LinearShape): Promise<Linear> => {
-    const host = await source.weight(shape);
-    const trained = parameters.get(`${shape.path}.weight`);
-    const bias = shape.bias ? await load(`${shape.path}.bias`, [shape.rows]) : null;
-    const adapter = adapt(shape, parameters);
-    if (trained === null) {
-      return { shape, weight: upload(device, host, shape.path), gradient: null, bias, adapter };
+): LanguageModel {
+  const { config } = outline;
+  const plain = new Map(
+    plainTensors(config).map(({ name, shape }) => [name, parameters.place(name, shape)]),
+  );
+  const linear = (shape: LinearShape): Linear => {
+    const { path, rows, columns } = shape;
+    const format = outline.moduleFormat(path);
+    const trained = parameters.get(`${path}.weight`);
+    if (trained !== null && format !== null) {
+      throw new RangeError(`Cannot train the weight of ${path}: it is ${format.format}`);
     }
-    if (host.format !== "dense") {
-      throw new RangeError(`Cannot train the weight of ${shape.path}: it is ${host.format}`);
-    }
-    device.write(trained.value, host.values);
-    const { rows, columns } = shape;
-    const weight: Weight = { format: "dense", rows, columns, values: trained.value };
-    return { shape, weight, gradient: trained.gradient, bias, adapter };
+    return {
+      shape,
+      weight: trained === null
+        ? allocateWeight(device, shape, format)
+        : { format: "dense", rows, columns, values: trained.value },
+      gradient: trained?.gradient ?? null,
+      bias: plain.get(`${path}.bias`) ?? null,
+      adapter: adapt(shape, parameters),
+    };
   };
-
-  const { hiddenSize, headDim, vocabSize } = config;
-  const embedding = await load(EMBEDDING, [vocabSize, hiddenSize]);
-  const blocks: Block[] = [];
-  for (let layer = 0; layer < config.layers; layer++) {
+  const blocks = Array.from({ length: config.layers }, (_, layer): Block => {
     const prefix = `model.layers.${layer}`;
-    const linears: Partial<Record<LinearName, Linear>> = {};
-    for (const shape of blockLinears(config, layer)) linears[shape.name] = await loadLinear(shape);
-    blocks.push({
-      inputNorm: await load(`${prefix}.input_layernorm.weight`, [hiddenSize]),
-      attentionNorm: await load(`${prefix}.post_attention_layernorm.weight`, [hiddenSize]),
-      queryNorm: config.queryKeyNorm
-        ? await load(`${prefix}.self_attn.q_norm.weight`, [headDim])
-        : null,
-      keyNorm: config.queryKeyNorm
-        ? await load(`${prefix}.self_attn.k_norm.weight`, [headDim])
-        : null,
-      linears: linears as Record<LinearName, Linear>, // blockLinears lists all seven names
-    });
-  }
-  const finalNorm = await load(FINAL_NORM, [hiddenSize]);
-  const head = config.tied ? embedding : await load(HEAD, [vocabSize, hiddenSize]);
+    const linears = blockLinears(config, layer).map((shape) => [shape.name, linear(shape)]);
+    return {
+      inputNorm: required(plain, `${prefix}.input_layernorm.weight`),
+      attentionNorm: required(plain, `${prefix}.post_attention_layernorm.weight`),
+      queryNorm: plain.get(`${prefix}.self_attn.q_norm.weight`) ?? null,
+      keyNorm: plain.get(`${prefix}.self_attn.k_norm.weight`) ?? null,
+      linears: Object.fromEntries(linears), // blockLinears lists all seven names
+    };
+  });
+  const embedding = required(plain, EMBEDDING);
+  const head = plain.get(HEAD) ?? embedding;
+  const { vocabSize: rows, hiddenSize: columns } = config;
   return {
     config,
     device,
+    plain,
     embedding,
     blocks,
-    finalNorm,
+    finalNorm: required(plain, FINAL_NORM),
     head: {
-      weight: { format: "dense", rows: vocabSize, columns: hiddenSize, values: head.value },
+      weight: { format: "dense", rows, columns, values: head.value },
       gradient: head.gradient,
     },
     parameters,
   };
 }
 
+function required(parameters: ReadonlyMap<string, Parameter>, name: string): Parameter {
+  const parameter = parameters.get(name);
+  if (parameter === undefined) throw new RangeError(`The model has no tensor "${name}"`);
+  return parameter;
+}
+
+/** Copies values into an allocated model, tensor by tensor: the host never holds more than one. */
+export async function fillLanguageModel(model: LanguageModel, source: ModelSource): Promise<void> {
+  const { device, plain, blocks } = model;
+  for (const [name, { value }] of plain) device.write(value, await source.floats(name));
+  for (const { linears } of blocks) {
+    for (const { shape, weight } of Object.values(linears)) {
+      fillWeight(device, weight, await source.weight(shape));
+    }
+  }
+}
+
+/** {@linkcode allocateLanguageModel} and {@linkcode fillLanguageModel}. */
+export async function loadLanguageModel(
+  device: Device,
+  source: ModelSource,
+  parameters?: ParameterSpace,
+  adapt?: AdapterPlacement,
+): Promise<LanguageModel> {
+  const model = allocateLanguageModel(device, source, parameters, adapt);
+  await fillLanguageModel(model, source);
+  return model;
+}
+
 /** Frees the frozen tensors of a model and its slabs. */
 export function freeLanguageModel(model: LanguageModel): void {
   const { device } = model;
   const tensors = new Set<Tensor>();
-  const frozen = (parameter: Parameter | null) => {
-    if (parameter !== null && parameter.gradient === null) tensors.add(parameter.value);
+  const frozen = (parameter: Parameter | null | undefined) => {
+    if (parameter?.gradient === null) tensors.add(parameter.value);
   };
-  frozen(model.embedding);
-  frozen(model.finalNorm);
-  if (model.head.gradient === null) tensors.add(model.head.weight.values);
-  for (const block of model.blocks) {
-    [block.inputNorm, block.attentionNorm, block.queryNorm, block.keyNorm].forEach(frozen);
-    for (const { weight, gradient, bias, adapter } of Object.values(block.linears)) {
+  model.plain.forEach(frozen);
+  for (const { linears } of model.blocks) {
+    for (const { weight, gradient, adapter } of Object.values(linears)) {
       if (gradient === null) weightTensors(weight).forEach((tensor) => tensors.add(tensor));
-      [bias, adapter?.a ?? null, adapter?.b ?? null].forEach(frozen);
+      frozen(adapter?.a);
+      frozen(adapter?.b);
     }
   }
   for (const { parameters, gradients } of model.parameters.slabs) {
     tensors.add(parameters).add(gradients);
   }
   tensors.forEach((tensor) => device.free(tensor));
-}
-
-function weightTensors(weight: Weight): Tensor[] {
-  switch (weight.format) {
-    case "dense":
-      return [weight.values];
-    case "integer":
-      return [weight.codes, weight.scales, weight.zeros];
-    case "nf4":
-      return weight.absmax.kind === "plain"
-        ? [weight.codes, weight.absmax.values]
-        : [weight.codes, weight.absmax.codes, weight.absmax.scales, weight.absmax.offset];
-  }
 }

@@ -6,12 +6,12 @@
  * @module
  */
 
-import type { IntegerBits } from "../../kernels/device.ts";
+import { type DType, type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
 import { codeWords } from "../../kernels/packing.ts";
 import { UserError } from "../errors.ts";
 import type { TensorSource } from "../formats/hugging_face.ts";
 import type { Dtype } from "../formats/safetensors.ts";
-import type { HostWeight } from "../formats/host_weight.ts";
+import { type HostWeight, weightArrays } from "../formats/host_weight.ts";
 import type { LinearShape } from "./architecture.ts";
 
 /** Format of one quantized layer, as `config.json` states it. */
@@ -52,44 +52,70 @@ export function moduleFormat(weight: HostWeight): ModuleFormat | null {
   }
 }
 
-/** The tensors of a weight; a dense one is written in `dtype`. */
+/** One of the tensors that make up a weight. */
+export interface WeightPart {
+  /** What follows the path of the layer in the name of the tensor: "codes". */
+  readonly part: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/**
+ * The tensors of a weight `[rows, columns]`, in a folder as on a device, in the order of
+ * {@linkcode weightArrays}; `format` is null for a dense one.
+ */
+export function weightParts(
+  format: ModuleFormat | null,
+  rows: number,
+  columns: number,
+): WeightPart[] {
+  if (format === null) return [{ part: "weight", dtype: "f32", shape: [rows, columns] }];
+  if (format.format === "integer") {
+    const blocks = [rows / format.block_rows, columns / format.group_size];
+    return [
+      { part: "codes", dtype: "u32", shape: [rows, codeWords(format.bits, columns)] },
+      { part: "scales", dtype: "f32", shape: blocks },
+      { part: "zeros", dtype: "f32", shape: blocks },
+    ];
+  }
+  const blocks = rows * columns / NF4_BLOCK;
+  const codes = { part: "codes", dtype: "u32", shape: [rows, codeWords(4, columns)] } as const;
+  if (!format.double_quantization) {
+    return [codes, { part: "absmax", dtype: "f32", shape: [blocks] }];
+  }
+  return [
+    codes,
+    { part: "absmax_codes", dtype: "u32", shape: [Math.ceil(blocks / 4)] },
+    { part: "absmax_scales", dtype: "f32", shape: [Math.ceil(blocks / NF4_ABSMAX_BLOCK)] },
+    { part: "absmax_offset", dtype: "f32", shape: [1] },
+  ];
+}
+
+/** A tensor of a model folder, before its values. */
+export type TensorOutline = Omit<NamedTensor, "values">;
+
+/** The tensors of a weight in a folder; a dense one is written in `dtype`. */
+export function weightOutlines(
+  { path, rows, columns }: Pick<LinearShape, "path" | "rows" | "columns">,
+  format: ModuleFormat | null,
+  dtype: WeightDtype = "F32",
+): TensorOutline[] {
+  return weightParts(format, rows, columns).map(({ part, dtype: element, shape }) => ({
+    name: `${path}.${part}`,
+    dtype: format === null ? dtype : element === "f32" ? "F32" : "U32",
+    shape,
+  }));
+}
+
+/** The tensors of a weight with their values; a dense one is written in `dtype`. */
 export function weightTensors(
   path: string,
   weight: HostWeight,
   dtype: WeightDtype = "F32",
 ): NamedTensor[] {
-  const { rows, columns } = weight;
-  switch (weight.format) {
-    case "dense":
-      return [{ name: `${path}.weight`, dtype, shape: [rows, columns], values: weight.values }];
-    case "integer": {
-      const shape = [rows / weight.blockRows, columns / weight.blockColumns];
-      const words = [rows, codeWords(weight.bits, columns)];
-      return [
-        { name: `${path}.codes`, dtype: "U32", shape: words, values: weight.codes },
-        { name: `${path}.scales`, dtype: "F32", shape, values: weight.scales },
-        { name: `${path}.zeros`, dtype: "F32", shape, values: weight.zeros },
-      ];
-    }
-    case "nf4": {
-      const { codes, absmax } = weight;
-      const words = [rows, codeWords(4, columns)];
-      const flat = (part: string, values: Float32Array | Uint32Array): NamedTensor => ({
-        name: `${path}.${part}`,
-        dtype: values instanceof Float32Array ? "F32" : "U32",
-        shape: [values.length],
-        values,
-      });
-      return [
-        { name: `${path}.codes`, dtype: "U32", shape: words, values: codes },
-        ...(absmax.kind === "plain" ? [flat("absmax", absmax.values)] : [
-          flat("absmax_codes", absmax.codes),
-          flat("absmax_scales", absmax.scales),
-          flat("absmax_offset", absmax.offset),
-        ]),
-      ];
-    }
-  }
+  const arrays = weightArrays(weight);
+  return weightOutlines({ ...weight, path }, moduleFormat(weight), dtype)
+    .map((outline, index) => ({ ...outline, values: arrays[index] as NamedTensor["values"] }));
 }
 
 /**
@@ -102,48 +128,45 @@ export function readWeight(
   { path, rows, columns }: LinearShape,
   module: ModuleFormat | null,
 ): HostWeight {
-  const expect = (part: string, shape: readonly number[]): string => {
-    const name = `${path}.${part}`;
-    expectShape(tensors, name, shape);
-    return name;
-  };
-  if (module === null) {
-    const values = tensors.readFloats(expect("weight", [rows, columns]));
-    return { format: "dense", rows, columns, values };
-  }
-  const words = (name: string) => new Uint32Array(tensors.readBytes(name).buffer);
+  const arrays = new Map(
+    weightParts(module, rows, columns).map(({ part, dtype, shape }) => {
+      const name = `${path}.${part}`;
+      expectShape(tensors, name, shape);
+      const array = dtype === "f32"
+        ? tensors.readFloats(name)
+        : new Uint32Array(tensors.readBytes(name).buffer);
+      return [part, array];
+    }),
+  );
+  const floats = (part: string) => arrays.get(part) as Float32Array;
+  const words = (part: string) => arrays.get(part) as Uint32Array;
+  if (module === null) return { format: "dense", rows, columns, values: floats("weight") };
   if (module.format === "integer") {
-    const { bits, block_rows: blockRows, group_size: blockColumns } = module;
-    const blocks = [rows / blockRows, columns / blockColumns];
     return {
       format: "integer",
       rows,
       columns,
-      bits,
-      blockRows,
-      blockColumns,
-      codes: words(expect("codes", [rows, codeWords(bits, columns)])),
-      scales: tensors.readFloats(expect("scales", blocks)),
-      zeros: tensors.readFloats(expect("zeros", blocks)),
+      bits: module.bits,
+      blockRows: module.block_rows,
+      blockColumns: module.group_size,
+      codes: words("codes"),
+      scales: floats("scales"),
+      zeros: floats("zeros"),
     };
-  }
-  const codes = words(expect("codes", [rows, codeWords(4, columns)]));
-  const blocks = rows * columns / 64;
-  if (!module.double_quantization) {
-    const values = tensors.readFloats(expect("absmax", [blocks]));
-    return { format: "nf4", rows, columns, codes, absmax: { kind: "plain", values } };
   }
   return {
     format: "nf4",
     rows,
     columns,
-    codes,
-    absmax: {
-      kind: "double",
-      codes: words(expect("absmax_codes", [Math.ceil(blocks / 4)])),
-      scales: tensors.readFloats(expect("absmax_scales", [Math.ceil(blocks / 256)])),
-      offset: tensors.readFloats(expect("absmax_offset", [1])),
-    },
+    codes: words("codes"),
+    absmax: module.double_quantization
+      ? {
+        kind: "double",
+        codes: words("absmax_codes"),
+        scales: floats("absmax_scales"),
+        offset: floats("absmax_offset"),
+      }
+      : { kind: "plain", values: floats("absmax") },
   };
 }
 

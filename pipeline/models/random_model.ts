@@ -27,6 +27,11 @@ export class RandomModel implements ModelSource {
     this.#deviation = deviation;
   }
 
+  /** Null: every layer is dense. */
+  moduleFormat(): null {
+    return null;
+  }
+
   weight({ path, name, rows, columns }: LinearShape): Promise<HostWeight> {
     const residual = name === "o_proj" || name === "down_proj";
     const deviation = this.#deviation / (residual ? Math.sqrt(2 * this.config.layers) : 1);

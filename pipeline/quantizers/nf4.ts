@@ -60,6 +60,7 @@ export const nf4: Quantizer<Nf4Parameters> = {
     return `NF4, blocks 1x${NF4_BLOCK}${double_quantization ? ", double quantization" : ""}, ` +
       `${Number(bits.toFixed(3))} bits per weight`;
   },
+  format: ({ double_quantization }) => ({ format: "nf4", double_quantization }),
   quantize(weights, rows, columns, { double_quantization }, layer): HostNf4Weight {
     if (columns % NF4_BLOCK !== 0) {
       throw new UserError(

@@ -19,6 +19,7 @@ export const none: Quantizer<NoneParameters> = {
   summary: "no quantization: f32 weights",
   parameters,
   describe: () => "f32, 32 bits per weight",
+  format: () => null,
   quantize(weights, rows, columns, _parameters, layer): HostDenseWeight {
     checkWeights(weights, rows, columns, layer);
     return { format: "dense", rows, columns, values: weights };

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { ReferenceDevice } from "../../kernels/reference/device.ts";
 import { RandomStream } from "../../kernels/random.ts";
-import { dequantizeHost, type HostWeight, upload, weightBytes } from "../formats/host_weight.ts";
+import { dequantizeHost, type HostWeight, weightBytes } from "../formats/host_weight.ts";
+import { upload } from "../models/device_weight.ts";
 import { quantizerFor, type QuantizerParameters } from "./registry.ts";
 
 const ROWS = 6;

@@ -7,6 +7,7 @@
 import type { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
+import type { ModuleFormat } from "../models/quantized_tensors.ts";
 
 /** A weight quantization method that needs nothing but the weights. */
 export interface Quantizer<Parameters extends { readonly method: string }> {
@@ -18,6 +19,8 @@ export interface Quantizer<Parameters extends { readonly method: string }> {
   readonly parameters: z.ZodType<Parameters> & z.core.$ZodTypeDiscriminable;
   /** What the parameters amount to, storage included: "INT4, blocks 1x32, 6 bits per weight". */
   describe(parameters: Parameters): string;
+  /** Format of every weight that `quantize` returns; null if they stay dense. */
+  format(parameters: Parameters): ModuleFormat | null;
   /**
    * Quantizes `weights [rows, columns]` (row-major; `columns` are inputs); `layer` names the matrix
    * in errors.

@@ -90,6 +90,12 @@ export const rtn: Quantizer<RtnParameters> = {
     return `INT${bits}${symmetric ? " symmetric" : ""}, blocks ${block_rows}x${group_size}, ` +
       `${Number(stored.toFixed(3))} bits per weight`;
   },
+  format: ({ bits, block_rows, group_size }) => ({
+    format: "integer",
+    bits,
+    block_rows,
+    group_size,
+  }),
   quantize(weights, rows, columns, parameters, layer): HostIntegerWeight {
     const { bits, group_size: blockColumns, block_rows: blockRows, symmetric } = parameters;
     checkDivides(blockColumns, columns, "group_size", "inputs", layer);

@@ -13,11 +13,19 @@ const command = makeCommand(
   "bench",
   "Measures kernels and whole models, and the ceilings of the device in the same run.",
 )
-  .option("--filter <text>", "only benchmarks with this text in name or shape", "")
+  .option("--filter <words>", "only benchmarks with all these words in suite, name or shape", "")
+  .option("--full", "also what takes long: large layers and models, scaling curves", false)
   .option("--json <file>", "also write everything measured to this file")
   .addOption(
     new Option("--device <name>", "what to measure").choices(DEVICE_NAMES).default("auto"),
   );
+
+interface Flags {
+  readonly filter: string;
+  readonly full: boolean;
+  readonly json?: string;
+  readonly device: DeviceName;
+}
 
 await runCommand(command, async () => {
   const [{ openDevice }, { runBenchmarks, selectBenchmarks }, { benchmarkText }] = await Promise
@@ -26,13 +34,18 @@ await runCommand(command, async () => {
       import("../pipeline/bench/report.ts"),
       import("../pipeline/bench/report_text.ts"),
     ]);
-  const flags = command.opts<{ filter: string; json?: string; device: DeviceName }>();
-  selectBenchmarks(flags.filter);
+  const flags = command.opts<Flags>();
+  selectBenchmarks(flags.filter, flags.full);
   const device = await openDevice(flags.device);
   const terminal = Deno.stderr.isTerminal();
   const show = (text: string) => writeError(terminal ? `\r\x1b[K${text}` : `${text}\n`);
   const report = await runBenchmarks(device, {
     filter: flags.filter,
+    full: flags.full,
+    onPlan: (total, seconds) =>
+      writeError(
+        `${total} benchmarks, ${duration(seconds)} if they reach a third of the ceilings\n`,
+      ),
     onStart: (name, done, total) => show(`${done + 1}/${total} ${name}`),
   });
   if (terminal) show("");
@@ -43,6 +56,10 @@ await runCommand(command, async () => {
   }
   return EXIT_DONE;
 });
+
+function duration(seconds: number): string {
+  return seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`;
+}
 
 function writeError(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(text));

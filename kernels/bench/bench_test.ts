@@ -43,9 +43,11 @@ class SlowDevice extends ReferenceDevice {
 
 function slowBenchmark(device: SlowDevice, log: (number | "released")[] = []): Benchmark {
   return {
+    suite: "test",
     name: "slow",
     shape: "",
     work: {},
+    large: false,
     prepare: () => ({
       queue(calls) {
         log.push(calls);

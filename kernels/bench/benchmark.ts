@@ -19,13 +19,24 @@ export interface Work {
 
 /** Something to time. */
 export interface Benchmark {
+  /** "kernels": what belongs together. */
+  readonly suite: string;
   /** "linear int4". */
   readonly name: string;
   /** "512x128 -> 384". */
   readonly shape: string;
   /** Work of one call. */
   readonly work: Work;
-  /** Allocates what the calls need, on a device. */
+  /** Takes long, or much memory: only runs that ask for it have it. */
+  readonly large: boolean;
+  /** Works on the host, whatever the device: a ceiling of the device is none for it. */
+  readonly host?: boolean;
+  /**
+   * Allocates what the calls need, on a device.
+   *
+   * @throws {RangeError} If a tensor is larger than the device allows.
+   * @throws {DeviceError} If the device runs out of memory.
+   */
   prepare(device: Device): Job | Promise<Job>;
 }
 
@@ -45,19 +56,25 @@ export interface KernelBenchmark {
   readonly shape: string;
   /** See {@linkcode Benchmark}. */
   readonly work: Work;
+  /** See {@linkcode Benchmark}; false by default. */
+  readonly large?: boolean;
   /** Allocates the operands; the result records one call. */
   arrange(workspace: Workspace): (operations: Operations) => void;
 }
 
 /** Makes a kernel's calls one recording, as training replays them. */
-export function benchmarkOf({ name, shape, work, arrange }: KernelBenchmark): Benchmark {
+export function benchmarkOf(
+  { name, shape, work, large = false, arrange }: KernelBenchmark,
+): Benchmark {
   return {
+    suite: "kernels",
     name,
     shape,
     work,
+    large,
     prepare(device) {
       const workspace = new Workspace(device);
-      const call = arrange(workspace);
+      const call = workspace.arrange(arrange);
       const job = new RecordedJob(device, (calls) =>
         device.record(name, (operations) => {
           for (let done = 0; done < calls; done++) call(operations);

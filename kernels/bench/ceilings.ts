@@ -45,6 +45,8 @@ export function fmaCeiling(device: Device): Benchmark | null {
   if (!(device instanceof WebgpuDevice)) return null;
   const lanes = device.profile.class === "software" ? 2 ** 14 : 2 ** 20;
   return {
+    suite: "ceilings",
+    large: false,
     name: "ceiling fma",
     shape: `${lanes} lanes, ${4 * VECTORS} chains`,
     work: { flops: 2 * lanes * 4 * VECTORS * LINKS },

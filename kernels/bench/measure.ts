@@ -32,12 +32,20 @@ export const CEILING_EFFORT: Effort = { samples: 40, sampleSeconds: 0.01 };
 /** Calls of a sample at most: recordings of more take longer to make than to run. */
 const MOST_CALLS = 256;
 
+/** Calls that take this many seconds are sampled three times, the second warm-up counted in. */
+const SLOW_SECONDS = 2;
+
+/** Calls that take this many seconds are sampled once, after one warm-up. */
+const VERY_SLOW_SECONDS = 30;
+
 /** Times of one benchmark. */
 export interface Measurement {
   /** Calls in each sample. */
   readonly calls: number;
   /** Seconds of one call, by sample, in the order measured. */
   readonly seconds: readonly number[];
+  /** Seconds that the host spent on queueing one call, by sample: nothing else can be queued then. */
+  readonly hostSeconds: readonly number[];
 }
 
 /** Milliseconds since some moment. */
@@ -55,13 +63,22 @@ export async function measure(
 ): Promise<Measurement> {
   const job = await benchmark.prepare(device);
   try {
-    const time = async (calls: number) => (await elapsed(device, job, calls, now))[clock] / 1000;
+    const time = async (calls: number) => {
+      const times = await elapsed(device, job, calls, now);
+      return { seconds: times[clock] / 1000 / calls, host: times.queue / 1000 / calls };
+    };
     await time(1);
-    const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(sampleSeconds / await time(1))));
-    await time(calls);
-    const seconds: number[] = [];
-    for (let sample = 0; sample < samples; sample++) seconds.push(await time(calls) / calls);
-    return { calls, seconds };
+    const first = await time(1);
+    const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(sampleSeconds / first.seconds)));
+    const times = first.seconds > SLOW_SECONDS ? [first] : [];
+    if (times.length === 0) await time(calls);
+    const wanted = first.seconds > VERY_SLOW_SECONDS ? 1 : times.length > 0 ? 3 : samples;
+    while (times.length < wanted) times.push(await time(calls));
+    return {
+      calls,
+      seconds: times.map(({ seconds }) => seconds),
+      hostSeconds: times.map(({ host }) => host),
+    };
   } finally {
     job.release();
   }
@@ -88,18 +105,19 @@ export async function chooseClock(
   }
 }
 
-/** Milliseconds by either clock, of `rounds` times `calls` calls. */
+/** Milliseconds by either clock, and until everything was queued, of `rounds` times `calls` calls. */
 async function elapsed(
   device: Device,
   job: Job,
   calls: number,
   now: Now,
   rounds = 1,
-): Promise<Readonly<Record<Clock, number>>> {
+): Promise<Readonly<Record<Clock | "queue", number>>> {
   const start = now();
   for (let round = 0; round < rounds; round++) job.queue(calls);
+  const queue = now() - start;
   const settled = device.settle();
   const call = now() - start;
   await settled;
-  return { call, promise: now() - start };
+  return { queue, call, promise: now() - start };
 }

@@ -5,7 +5,7 @@
  */
 
 import type { KernelBenchmark } from "./benchmark.ts";
-import { type BenchmarkSize, RANK } from "./shapes.ts";
+import { type BenchmarkSize, LAYERS, type LinearSize, RANK, ROWS } from "./shapes.ts";
 import { bytesOf, WEIGHT_FORMATS, weightBytes, type WeightFormat } from "./workspace.ts";
 
 /** Products of one size. */
@@ -18,11 +18,26 @@ export function productBenchmarks(size: BenchmarkSize): KernelBenchmark[] {
   ];
 }
 
+/** Linear layers in every format, forward and transposed, over numbers of rows. */
+export function layerSweep(): KernelBenchmark[] {
+  return LAYERS.flatMap(({ inputs, outputs, usual }) =>
+    ROWS.flatMap((tokens) =>
+      WEIGHT_FORMATS.flatMap((format) => {
+        const size = { tokens, inputs, outputs };
+        const large = !(usual.rows.includes(tokens) && usual.formats.includes(format));
+        return [linear(size, format, large), transposed(size, format, true)];
+      })
+    )
+  );
+}
+
 function linear(
-  { tokens: M, inputs: K, outputs: N }: BenchmarkSize,
+  { tokens: M, inputs: K, outputs: N }: LinearSize,
   format: WeightFormat,
+  large = false,
 ): KernelBenchmark {
   return {
+    large,
     name: `linear ${format}`,
     shape: `${M}x${K} -> ${N}`,
     work: {
@@ -39,10 +54,12 @@ function linear(
 }
 
 function transposed(
-  { tokens: M, inputs: K, outputs: N }: BenchmarkSize,
+  { tokens: M, inputs: K, outputs: N }: LinearSize,
   format: WeightFormat,
+  large = false,
 ): KernelBenchmark {
   return {
+    large,
     name: `linearTransposed ${format}`,
     shape: `${M}x${N} -> ${K}`,
     work: {

@@ -4,14 +4,18 @@
  * @module
  */
 
-/** Sizes of one model, or of a part of one layer. */
-export interface BenchmarkSize {
-  /** Rows of every linear layer: batch times length. */
+import type { WeightFormat } from "./workspace.ts";
+
+/** Sizes of a linear layer's product. */
+export interface LinearSize {
+  /** Rows: batch times length. */
   readonly tokens: number;
-  /** Inputs of the linear layer. */
   readonly inputs: number;
-  /** Outputs of the linear layer. */
   readonly outputs: number;
+}
+
+/** Sizes of one model, or of a part of one layer. */
+export interface BenchmarkSize extends LinearSize {
   /** Sequences and tokens of each, query heads, key heads and their width. */
   readonly attention: {
     readonly batch: number;
@@ -48,6 +52,26 @@ export const SIZES: readonly BenchmarkSize[] = [
     head: { tokens: 32, vocabulary: 4000 },
     parameters: 2 ** 22,
   },
+];
+
+/** A linear layer to sweep over {@linkcode ROWS}, and what of the sweep every run has. */
+export interface LayerSweep {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly usual: { readonly rows: readonly number[]; readonly formats: readonly WeightFormat[] };
+}
+
+/** Rows of a sweep: a token, some prompts, batches of training. */
+export const ROWS: readonly number[] = [1, 16, 128, 512, 2048];
+
+/** Layers of models of 15M and 110M parameters, then those of LLaMA-7B. */
+export const LAYERS: readonly LayerSweep[] = [
+  { inputs: 288, outputs: 768, usual: { rows: [], formats: [] } },
+  { inputs: 768, outputs: 768, usual: { rows: [1, 16, 128, 512], formats: ["dense", "int4"] } },
+  { inputs: 768, outputs: 2048, usual: { rows: [], formats: [] } },
+  { inputs: 4096, outputs: 4096, usual: { rows: [1, 16], formats: ["int4"] } },
+  { inputs: 4096, outputs: 11008, usual: { rows: [], formats: [] } },
+  { inputs: 11008, outputs: 4096, usual: { rows: [], formats: [] } },
 ];
 
 /** Rank of the adapters. */

@@ -6,11 +6,11 @@
 
 import { type Benchmark, benchmarkOf } from "./benchmark.ts";
 import { layerBenchmarks } from "./layers.ts";
-import { productBenchmarks } from "./products.ts";
+import { layerSweep, productBenchmarks } from "./products.ts";
 import { SIZES } from "./shapes.ts";
 
-/** All kernels at all sizes, small models first. */
+/** All kernels at all sizes, small models first; then linear layers over numbers of rows. */
 export function kernelBenchmarks(): Benchmark[] {
-  return SIZES.flatMap((size) => [...productBenchmarks(size), ...layerBenchmarks(size)])
-    .map(benchmarkOf);
+  const kernels = SIZES.flatMap((size) => [...productBenchmarks(size), ...layerBenchmarks(size)]);
+  return [...kernels, ...layerSweep()].map(benchmarkOf);
 }

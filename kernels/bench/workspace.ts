@@ -1,4 +1,3 @@
-// deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 /**
  * Operands of benchmarks: random values where a kernel reads, zeros where it writes.
  *
@@ -56,12 +55,8 @@ export class Workspace {
   /** Normal values around 0, or around `mean`. */
   floats(shape: readonly number[], label: string, { mean = 0, deviation = 1 } = {}): Tensor {
     const tensor = this.zeros(shape, label);
-    const normals = normalPattern();
-    const values = Float32Array.from(
-      { length: tensor.size },
-      (_, index) => mean + deviation * normals[index % PATTERN]!,
-    );
-    this.#device.write(tensor, values);
+    const pattern = normalPattern().map((value) => mean + deviation * value);
+    this.#device.write(tensor, repeated(pattern, new Float32Array(tensor.size)));
     return tensor;
   }
 
@@ -69,12 +64,8 @@ export class Workspace {
   words(shape: readonly number[], label: string, limit = 2 ** 32): Tensor {
     const tensor = this.#device.tensor("u32", shape, label);
     this.#tensors.push(tensor);
-    const uniforms = uniformPattern();
-    const values = Uint32Array.from(
-      { length: tensor.size },
-      (_, index) => Math.floor(limit * uniforms[index % PATTERN]!),
-    );
-    this.#device.write(tensor, values);
+    const pattern = Uint32Array.from(uniformPattern(), (value) => Math.floor(limit * value));
+    this.#device.write(tensor, repeated(pattern, new Uint32Array(tensor.size)));
     return tensor;
   }
 
@@ -123,11 +114,36 @@ export class Workspace {
     };
   }
 
+  /** Calls a function that allocates here; what it had allocated goes if it throws. */
+  arrange<Result>(allocate: (workspace: Workspace) => Result): Result {
+    try {
+      return allocate(this);
+    } catch (error) {
+      this.release();
+      throw error;
+    }
+  }
+
   /** Frees everything. */
   release(): void {
     for (const tensor of this.#tensors) this.#device.free(tensor);
     this.#tensors.length = 0;
   }
+}
+
+/** Fills `target` with copies of `pattern`, the last one cut off. */
+export function repeated<Values extends Float32Array | Uint32Array>(
+  pattern: Values,
+  target: Values,
+): Values {
+  let filled = Math.min(pattern.length, target.length);
+  for (let index = 0; index < filled; index++) target[index] = pattern[index] ?? 0;
+  while (filled < target.length) {
+    const count = Math.min(filled, target.length - filled);
+    target.copyWithin(filled, 0, count);
+    filled += count;
+  }
+  return target;
 }
 
 /** Bytes of tensors and weights, each counted once. */

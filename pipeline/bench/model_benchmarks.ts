@@ -1,180 +1,111 @@
 /**
- * Benchmarks of whole models: training steps and evaluation passes, as the stages run them.
+ * Benchmarks of whole models: training and evaluation, over model size, batch, length and rank.
  *
  * @module
  */
 
+import type { Benchmark } from "../../kernels/bench/benchmark.ts";
 import type { Device } from "../../kernels/device.ts";
-import type { Benchmark, Job } from "../../kernels/bench/benchmark.ts";
-import { RandomStream } from "../../kernels/random.ts";
-import type { HostAdapter, HostModule } from "../adapters/adapter.ts";
-import { adapterParameterShapes, placeAdapter } from "../adapters/placement.ts";
-import { planAdapter } from "../adapters/plan.ts";
-import type { Example } from "../data/dataset.ts";
-import { zero } from "../initializers/zero.ts";
-import { LINEAR_NAMES, modelLinears } from "../models/architecture.ts";
-import { BatchModel } from "../models/batch_model.ts";
-import { type ModelConfig, parseConfig } from "../models/config.ts";
-import {
-  freeLanguageModel,
-  type LanguageModel,
-  loadLanguageModel,
-  type ModelSource,
-} from "../models/language_model.ts";
-import { ParameterSpace } from "../models/parameters.ts";
-import { RandomModel } from "../models/random_model.ts";
-import { rtn } from "../quantizers/rtn.ts";
-import { fullParameterShapes } from "../stages/full_training.ts";
-import { countTargets, writeRows } from "../training/batch.ts";
-import { AdamW } from "../training/optimizer.ts";
+import { evaluationJob, fullJob, loraJob, type ModelJob } from "./model_jobs.ts";
+import { type BatchSize, evaluationWork, fullWork, loraWork } from "./model_work.ts";
+import { type BaseFormat, benchmarkConfig, type ModelName, PatternModel } from "./models.ts";
 
-/** The model of `experiments/pretrain-brown.yaml`, which the quickstart fine-tunes. */
-const CONFIG = {
-  hidden_size: 128,
-  intermediate_size: 384,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  max_position_embeddings: 512,
-  rms_norm_eps: 1e-5,
-  tie_word_embeddings: true,
-  vocab_size: 1024,
-};
+const RANK = 16;
 
-const NAME = "brown-525k";
+/** Passes of every model, with batches that fit a machine without a GPU, and whether all runs have them. */
+const MODELS: readonly {
+  readonly model: ModelName;
+  readonly batch: readonly [batchSize: number, length: number];
+  readonly full: boolean;
+}[] = [
+  // The batches of experiments/quickstart.yaml.
+  { model: "brown-525k", batch: [4, 128], full: false },
+  { model: "tinystories-656k", batch: [8, 256], full: false },
+  { model: "15M", batch: [1, 256], full: false },
+  { model: "15M", batch: [8, 256], full: true },
+  { model: "110M", batch: [1, 512], full: true },
+  { model: "1.1B", batch: [1, 256], full: true },
+  { model: "7B, one layer", batch: [1, 512], full: true },
+  { model: "7B", batch: [1, 512], full: true },
+];
 
-const OPTIMIZER = {
-  name: "adamw",
-  lr: 1e-3,
-  betas: [0.9, 0.999],
-  epsilon: 1e-8,
-  weight_decay: 0,
-} as const;
-
-const BASE = { method: "rtn", bits: 4, group_size: 32, block_rows: 1, symmetric: false } as const;
-
-/** Rows of a batch and tokens of a row. */
-interface Batch {
-  readonly batchSize: number;
-  readonly length: number;
-}
-
-/** All model benchmarks, with the batches of the experiment files that they stand for. */
+/** LoRA, full training and evaluation of every model, then the scaling curves of LoRA training. */
 export function modelBenchmarks(): Benchmark[] {
-  const config = parseConfig(CONFIG, "the benchmark's model");
-  const model = new RandomModel(config, 0);
-  const quantized = quantizedSource(model);
   return [
-    benchmark("train lora r16 int4", { batchSize: 4, length: 128 }, async (device, batch) => {
-      const adapter = loraAdapter(config);
-      const space = new ParameterSpace(device, adapterParameterShapes(adapter));
-      const place = placeAdapter(device, adapter);
-      return trainingJob(await loadLanguageModel(device, quantized, space, place), batch);
+    ...MODELS.flatMap(({ model, batch: [batchSize, length], full }) => {
+      const size = { batchSize, length };
+      return [
+        loraTraining("models", model, size, RANK, full),
+        // Four values for each weight: beyond what most devices hold.
+        ...model === "7B" || model === "1.1B" ? [] : [fullTraining(model, size, full)],
+        evaluation(model, "int4", size, full),
+        evaluation(model, "f32", size, true),
+      ];
     }),
-    benchmark("train full", { batchSize: 8, length: 128 }, async (device, batch) => {
-      const space = new ParameterSpace(device, fullParameterShapes(config));
-      return trainingJob(await loadLanguageModel(device, model, space), batch);
-    }),
-    benchmark("evaluate int4", { batchSize: 8, length: 128 }, async (device, batch) => {
-      return evaluationJob(await loadLanguageModel(device, quantized), batch);
-    }),
+    ...scalingBenchmarks(),
   ];
 }
 
-function benchmark(
-  name: string,
-  batch: Batch,
-  prepare: (device: Device, batch: Batch) => Promise<Job>,
+/** LoRA training of the 15M model with one thing changed at a time. */
+function scalingBenchmarks(): Benchmark[] {
+  const curve = (batchSize: number, length: number, rank: number) =>
+    loraTraining("scaling", "15M", { batchSize, length }, rank, true);
+  return [
+    ...[32, 64, 128, 256].map((length) => curve(4, length, RANK)),
+    // The batch of 4 is on the other two curves, too.
+    ...[1, 2, 8, 16].map((batchSize) => curve(batchSize, 128, RANK)),
+    ...[4, 8, 32, 64].map((rank) => curve(4, 128, rank)),
+  ];
+}
+
+function loraTraining(
+  suite: string,
+  model: ModelName,
+  size: BatchSize,
+  rank: number,
+  large: boolean,
 ): Benchmark {
-  const { batchSize, length } = batch;
+  const config = benchmarkConfig(model);
   return {
-    name,
-    shape: `${NAME}, ${batchSize}x${length}`,
-    work: { tokens: batchSize * length },
-    prepare: (device) => prepare(device, batch),
+    suite,
+    name: `train lora r${rank} int4`,
+    shape: shapeOf(model, size),
+    work: loraWork(config, size, rank),
+    large,
+    prepare: (device) => loraJob(device, new PatternModel(config, "int4"), size, rank),
   };
 }
 
-/** A call is one optimizer step: write the batch, forward, backward, clip, update. */
-function trainingJob(model: LanguageModel, size: Batch): Job {
-  const batch = new BatchModel(model, size);
-  const optimizer = new AdamW(model.device, batch.slabs, OPTIMIZER, 1);
-  const rows = randomRows(model.config, size);
-  const weight = 1 / countTargets(rows);
-  let step = 0;
+function fullTraining(model: ModelName, size: BatchSize, large: boolean): Benchmark {
+  const config = benchmarkConfig(model);
   return {
-    queue(calls) {
-      for (let done = 0; done < calls; done++) {
-        writeRows(batch, rows, weight);
-        model.device.run(batch.forwardBackward);
-        optimizer.step(step++, OPTIMIZER.lr);
-      }
-    },
-    release() {
-      optimizer.release();
-      batch.release();
-      freeLanguageModel(model);
-    },
+    suite: "models",
+    name: "train full",
+    shape: shapeOf(model, size),
+    work: fullWork(config, size),
+    large,
+    prepare: (device) => fullJob(device, new PatternModel(config, "f32"), size),
   };
 }
 
-/** A call is one batch: write it, and the loss of each of its tokens. */
-function evaluationJob(model: LanguageModel, size: Batch): Job {
-  const batch = new BatchModel(model, size);
-  const rows = randomRows(model.config, size);
+function evaluation(
+  model: ModelName,
+  format: BaseFormat,
+  size: BatchSize,
+  large: boolean,
+): Benchmark {
+  const config = benchmarkConfig(model);
   return {
-    queue(calls) {
-      for (let done = 0; done < calls; done++) {
-        writeRows(batch, rows, 1);
-        model.device.run(batch.forward);
-      }
-    },
-    release() {
-      batch.release();
-      freeLanguageModel(model);
-    },
+    suite: "models",
+    name: `evaluate ${format}`,
+    shape: shapeOf(model, size),
+    work: evaluationWork(config, size),
+    large,
+    prepare: (device: Device): Promise<ModelJob> =>
+      evaluationJob(device, new PatternModel(config, format), size),
   };
 }
 
-function randomRows({ vocabSize }: ModelConfig, { batchSize, length }: Batch): Example[] {
-  const random = new RandomStream(0, "benchmark tokens");
-  return Array.from({ length: batchSize }, (_, row) => ({
-    tokens: Uint32Array.from(
-      { length },
-      (_, index) => Math.floor(vocabSize * random.uniform(row * length + index)),
-    ),
-    targets: Uint8Array.from({ length }, (_, index) => index === 0 ? 0 : 1),
-  }));
-}
-
-function quantizedSource(model: RandomModel): ModelSource {
-  return {
-    config: model.config,
-    floats: (name) => model.floats(name),
-    async weight(linear) {
-      const weight = await model.weight(linear);
-      if (weight.format !== "dense") return weight;
-      return rtn.quantize(weight.values, weight.rows, weight.columns, BASE, linear.path);
-    },
-  };
-}
-
-function loraAdapter(config: ModelConfig): HostAdapter {
-  const options = {
-    form: "lora",
-    rank: 16,
-    alpha: 16,
-    lambda: 2,
-    rankStabilized: false,
-    pooling: "average",
-    budget: null,
-    targets: LINEAR_NAMES,
-  } as const;
-  const block = { rows: BASE.block_rows, columns: BASE.group_size };
-  const modules = new Map<string, HostModule>();
-  for (const linear of modelLinears(config)) {
-    const shape = planAdapter(options, linear, block);
-    if (shape !== null) modules.set(linear.path, zero.initialize(linear, shape, 0));
-  }
-  return { description: { form: "lora", pooling: "average", base: "", peft: null }, modules };
+function shapeOf(model: ModelName, { batchSize, length }: BatchSize): string {
+  return `${model}, ${batchSize}x${length}`;
 }

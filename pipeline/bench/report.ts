@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Device } from "../../kernels/device.ts";
+import { type Device, DeviceError } from "../../kernels/device.ts";
 import type { Benchmark } from "../../kernels/bench/benchmark.ts";
 import { copyCeiling, fmaCeiling } from "../../kernels/bench/ceilings.ts";
 import {
@@ -15,14 +15,16 @@ import {
   DEFAULT_EFFORT,
   type Effort,
   measure,
+  type Measurement,
 } from "../../kernels/bench/measure.ts";
 import { kernelBenchmarks } from "../../kernels/bench/suite.ts";
 import { ConfigurationError } from "../graph/experiment.ts";
 import { didYouMean } from "../graph/suggestions.ts";
+import { methodBenchmarks } from "./method_benchmarks.ts";
 import { modelBenchmarks } from "./model_benchmarks.ts";
 
 /** Version of the JSON form. */
-export const BENCHMARKS_VERSION = 1;
+export const BENCHMARKS_VERSION = 2;
 
 /** Results of a run. */
 export interface BenchmarkReport {
@@ -50,6 +52,18 @@ export interface BenchmarkReport {
   readonly ceilings: Ceilings;
   /** One per benchmark, in the order measured. */
   readonly results: readonly BenchmarkResult[];
+  /** What the device cannot hold, and what it said. */
+  readonly skipped: readonly SkippedBenchmark[];
+}
+
+/** A benchmark that did not run. */
+export interface SkippedBenchmark {
+  /** "train lora r16 int4". */
+  readonly name: string;
+  /** "7B, 1x512". */
+  readonly shape: string;
+  /** The device's message. */
+  readonly reason: string;
 }
 
 /** What the device can do at most. */
@@ -62,6 +76,8 @@ export interface Ceilings {
 
 /** Times and rates of one benchmark; rates are those of the median. */
 export interface BenchmarkResult {
+  /** "kernels". */
+  readonly suite: string;
   /** "linear int4". */
   readonly name: string;
   /** "512x128 -> 384". */
@@ -86,34 +102,42 @@ export interface BenchmarkResult {
   readonly memoryShare: number | null;
   /** Tokens per second. */
   readonly tokens: number | null;
+  /** Time that the host needs for a step, as a share of the rest; null where it only replays. */
+  readonly hostShare: number | null;
 }
 
 /** What to run. */
 export interface BenchmarkOptions {
-  /** Only benchmarks with this text in name or shape, letter case ignored. */
+  /** Only benchmarks with all these words in suite, name or shape, letter case ignored. */
   readonly filter?: string;
+  /** Also what takes long. Default: only if the filter leaves nothing else. */
+  readonly full?: boolean;
   /**
    * How long and how often.
    *
    * @default {@linkcode DEFAULT_EFFORT}
    */
   readonly effort?: Effort;
+  /** Called once the ceilings are known, with a guess of the seconds that the rest will take. */
+  readonly onPlan?: (total: number, seconds: number) => void;
   /** Called before each benchmark. */
   readonly onStart?: (name: string, done: number, total: number) => void;
 }
 
 /**
- * The benchmarks whose name or shape contains a text.
+ * The benchmarks with all words of a text in suite, name or shape: of the usual ones, or, with `full`
+ * or where the words name none of those, of all.
  *
  * @throws {ConfigurationError} If there is none.
  */
-export function selectBenchmarks(filter: string): Benchmark[] {
-  const all = [...modelBenchmarks(), ...kernelBenchmarks()];
-  const wanted = filter.toLowerCase();
-  const selected = all.filter(({ name, shape }) =>
-    `${name} ${shape}`.toLowerCase().includes(wanted)
+export function selectBenchmarks(filter: string, full = false): Benchmark[] {
+  const all = [...modelBenchmarks(), ...methodBenchmarks(), ...kernelBenchmarks()];
+  const words = filter.toLowerCase().split(" ").filter(Boolean);
+  const named = all.filter(({ suite, name, shape }) =>
+    words.every((word) => `${suite} ${name} ${shape}`.toLowerCase().includes(word))
   );
-  if (selected.length > 0) return selected;
+  const usual = named.filter(({ large }) => !large);
+  if (named.length > 0) return full || usual.length === 0 ? named : usual;
   const names = [...new Set(all.map(({ name }) => name))];
   throw new ConfigurationError([{
     position: null,
@@ -126,17 +150,25 @@ export function selectBenchmarks(filter: string): Benchmark[] {
 /** Measures the ceilings and everything that the filter selects. */
 export async function runBenchmarks(
   device: Device,
-  { filter = "", effort = DEFAULT_EFFORT, onStart }: BenchmarkOptions = {},
+  { filter = "", full = false, effort = DEFAULT_EFFORT, onPlan, onStart }: BenchmarkOptions = {},
 ): Promise<BenchmarkReport> {
-  const selected = selectBenchmarks(filter);
+  const selected = selectBenchmarks(filter, full);
   const started = new Date().toISOString();
   const loadBefore = Deno.loadavg()[0] ?? NaN;
   const clock = await chooseClock(device, copyCeiling);
   const before = await measureCeilings(device, clock);
-  const times = [];
+  onPlan?.(selected.length, expectedSeconds(selected, before, effort));
+  const times: { benchmark: Benchmark; measurement: Measurement }[] = [];
+  const skipped: SkippedBenchmark[] = [];
   for (const [done, benchmark] of selected.entries()) {
-    onStart?.(`${benchmark.name} ${benchmark.shape}`, done, selected.length);
-    times.push({ benchmark, ...await measure(device, benchmark, clock, effort) });
+    const { name, shape } = benchmark;
+    onStart?.(`${name} ${shape}`, done, selected.length);
+    try {
+      times.push({ benchmark, measurement: await measure(device, benchmark, clock, effort) });
+    } catch (error) {
+      if (!(error instanceof RangeError || error instanceof DeviceError)) throw error;
+      skipped.push({ name, shape, reason: error.message });
+    }
   }
   // A noisy machine only ever makes a ceiling look lower than it is.
   const after = await measureCeilings(device, clock);
@@ -157,9 +189,10 @@ export async function runBenchmarks(
     device: { name, class: deviceClass, description },
     clock,
     ceilings,
-    results: times.map(({ benchmark, calls, seconds }) =>
-      resultOf(benchmark, calls, seconds, ceilings)
+    results: times.map(({ benchmark, measurement }) =>
+      resultOf(benchmark, measurement, ceilings, name !== "reference")
     ),
+    skipped,
   };
 }
 
@@ -176,12 +209,32 @@ async function measureCeilings(device: Device, clock: Clock): Promise<Ceilings> 
   };
 }
 
-/** Rates of some times. */
+/** Share of the ceilings that a guess of running times assumes. */
+const EXPECTED_SHARE = 0.3;
+
+/** GFLOP/s of a device whose ceiling is unknown. */
+const EXPECTED_GIGAFLOPS = 0.1;
+
+/** A guess, from the work and the ceilings. */
+function expectedSeconds(
+  benchmarks: readonly Benchmark[],
+  { gigaflops, gigabytes }: Ceilings,
+  { samples, sampleSeconds }: Effort,
+): number {
+  return benchmarks.reduce((sum, { work }) => {
+    const arithmetic = (work.flops ?? 0) / (gigaflops ?? EXPECTED_GIGAFLOPS) / 1e9;
+    const memory = (work.bytes ?? 0) / gigabytes / 1e9;
+    const call = Math.max(arithmetic, memory) / EXPECTED_SHARE;
+    return sum + 2 * call + samples * Math.max(call, sampleSeconds);
+  }, 0);
+}
+
+/** Rates of some times; `queues` says whether the device works while the host goes on. */
 export function resultOf(
-  { name, shape, work }: Pick<Benchmark, "name" | "shape" | "work">,
-  calls: number,
-  seconds: readonly number[],
+  { suite, name, shape, work, host }: Omit<Benchmark, "prepare" | "large">,
+  { calls, seconds, hostSeconds }: Measurement,
   ceilings: Ceilings,
+  queues = true,
 ): BenchmarkResult {
   const sorted = seconds.toSorted((left, right) => left - right);
   const median = quantile(sorted, 0.5);
@@ -191,7 +244,9 @@ export function resultOf(
     speed === null || ceiling === null ? null : speed / ceiling;
   const gigaflops = rate(work.flops, 1e9);
   const gigabytes = rate(work.bytes, 1e9);
+  const hostTime = quantile(hostSeconds.toSorted((left, right) => left - right), 0.5);
   return {
+    suite,
     name,
     shape,
     calls,
@@ -204,6 +259,8 @@ export function resultOf(
     gigabytes,
     memoryShare: share(gigabytes, ceilings.gigabytes),
     tokens: rate(work.tokens, 1),
+    // Replays of kernels say nothing about the host's part of a step.
+    hostShare: work.tokens === undefined || host || !queues ? null : hostTime / (median - hostTime),
   };
 }
 

@@ -17,6 +17,7 @@ const COLUMNS: readonly { title: string; text: (result: BenchmarkResult) => stri
   { title: "GB/s", text: ({ gigabytes }) => digits(gigabytes) },
   { title: "of copy", text: ({ memoryShare }) => percent(memoryShare) },
   { title: "tokens/s", text: ({ tokens }) => tokens === null ? "" : String(Math.round(tokens)) },
+  { title: "host", text: ({ hostShare }) => percent(hostShare) },
 ];
 
 /** Left-aligned: name and shape. */
@@ -44,9 +45,10 @@ export function benchmarkText(report: BenchmarkReport): string {
     `Deno ${deno}, ${os}, ${processors} processors, ` +
     `load average ${loadAverage.map((load) => load.toFixed(1)).join(" to ")}`,
     `Ceilings of this run: multiply-adds ${fma}, copies ${digits(ceilings.gigabytes)} GB/s`,
-    `${report.started}, ${report.results[0]?.samples.length ?? 0} samples each, clock: ${clock}`,
+    `${report.started}, clock: ${clock}`,
     "",
     ...lines,
+    ...report.skipped.map(({ name, shape, reason }) => `skipped: ${name}, ${shape}: ${reason}`),
     "",
   ].join("\n");
 }

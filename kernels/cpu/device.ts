@@ -19,20 +19,13 @@ import {
 import { BARRIER } from "./build.ts";
 import { compileKernels } from "./compile.ts";
 import { copyKernel } from "./elementwise.ts";
+import { cpuInfo, type CpuOptions } from "./info.ts";
 import { THREAD_SCRATCH_BYTES } from "./kernel.ts";
 import { LinearMemory, MAX_MEMORY_BYTES, type Range } from "./memory.ts";
 import { createOperations } from "./operations.ts";
 import { CpuRecording, RecordingBuilder, type RecordingHost } from "./recording.ts";
 import { type Allocation, checkDimensions, CpuTensor, cpuTensor, viewOf } from "./tensor.ts";
 import { Threads } from "./threads.ts";
-
-/** Options of {@linkcode openCpu}. */
-export interface CpuOptions {
-  /** Threads; default: the processors that this process may use. */
-  readonly threads?: number;
-  /** Most bytes of memory; default and at most 16 GiB. */
-  readonly memoryBytes?: number;
-}
 
 /**
  * Opens the CPU device.
@@ -53,7 +46,7 @@ export async function openCpu(options: CpuOptions = {}): Promise<CpuDevice> {
     barrier: barrier.address,
     scratch: scratch.map(({ address }) => address),
   });
-  return new CpuDevice(memory, pool, threads, memoryBytes);
+  return new CpuDevice(memory, pool, cpuInfo({ threads, memoryBytes }));
 }
 
 /** A CPU device; open one with {@linkcode openCpu}. */
@@ -71,15 +64,10 @@ export class CpuDevice implements Device {
   #peak = 0;
 
   /** Takes ownership of `threads`, which {@linkcode CpuDevice.close} ends. */
-  constructor(memory: LinearMemory, pool: Threads, threads: number, memoryBytes: number) {
+  constructor(memory: LinearMemory, pool: Threads, info: DeviceInfo) {
     this.#memory = memory;
     this.#threads = pool;
-    this.info = {
-      name: "cpu",
-      class: "cpu; wasm simd128 relaxed",
-      description: `WebAssembly SIMD, ${threads} ${threads === 1 ? "thread" : "threads"}`,
-      maxTensorBytes: memoryBytes,
-    };
+    this.info = info;
     this.#host = {
       memory,
       back: (allocation, label) => this.#back(allocation, label, false),

@@ -10,6 +10,7 @@
 import type { Tensor } from "../device.ts";
 import { perElement } from "./per_element.ts";
 import { hasLaneProducts, laneProduct, laneTile, transposeNarrow } from "./lane_product.ts";
+import { isBindable, shardedProduct } from "./product_shards.ts";
 import type { Product, SlicedProduct } from "./product_types.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 import { sharedProduct, sharedTile } from "./shared_product.ts";
@@ -21,15 +22,18 @@ const MINIMUM_SLICE = 64;
 /** The dispatches of a product. */
 export function product(context: KernelContext, original: Product): Dispatch[] {
   const { profile } = context;
+  if (!isBindable(profile, original)) return shardedProduct(context, original, product);
   const inLanes = hasLaneProducts(profile);
   const args = inLanes ? transposeNarrow(original) : original;
   const tile = inLanes ? laneTile(profile, args) : sharedTile(profile, args);
   const run = (sliced: SlicedProduct) =>
     inLanes ? laneProduct(context, sliced) : sharedProduct(context, sliced);
   const tiles = Math.ceil(args.M / tile.rows) * Math.ceil(args.N / tile.columns);
-  const slices = "weight" in args.right || args.bias
-    ? 1
-    : Math.min(Math.ceil(tile.wantedWorkgroups / tiles), Math.floor(args.K / MINIMUM_SLICE));
+  const slices = "weight" in args.right || args.bias ? 1 : Math.min(
+    Math.ceil(tile.wantedWorkgroups / tiles),
+    Math.floor(args.K / MINIMUM_SLICE),
+    Math.floor(profile.maxBindingBytes / (4 * args.output.size)),
+  );
   if (slices <= 1) return [run({ ...args, slices: 1, sliceDepth: args.K })];
   const sliceDepth = Math.ceil(args.K / slices / tile.depth) * tile.depth;
   const parts = Math.ceil(args.K / sliceDepth);

@@ -116,6 +116,7 @@ export function rowRanges(
 /** The part of a tensor that belongs to a range of {@linkcode rowRanges}. */
 export function rowsOf({ tensor, elements, rows }: RowLayout, { first, count }: RowRange): Tensor {
   const size = Math.ceil(count * elements / rows);
+  if (size === tensor.size) return tensor;
   const shape = tensor.shape.length === 1 ? [size] : [size / elements, elements];
   return viewOf(tensor, first * elements / rows, shape, tensor.label);
 }

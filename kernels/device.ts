@@ -150,6 +150,21 @@ export interface AttentionShape {
   readonly window?: number;
 }
 
+/**
+ * Keys and values of the tokens that sequences consist of so far, and where the next ones go. What
+ * changes from token to token is in tensors, so that one recording generates a whole text.
+ */
+export interface KeyValueCache {
+  /** `[rows, capacity, kvHeads * headDim]`. */
+  readonly keyCache: Tensor;
+  /** Like `keyCache`. */
+  readonly valueCache: Tensor;
+  /** `[batch]` u32: the row of the cache that belongs to each sequence of the batch; all differ. */
+  readonly slots: Tensor;
+  /** `[batch]` u32: tokens that each sequence has in the cache, the position of its first new one. */
+  readonly positions: Tensor;
+}
+
 /** What a recording may call. Shapes are checked when an operation is recorded. */
 export interface Operations {
   /** `output[...] = value`, any shape; for u32 tensors `value` is an unsigned integer. */
@@ -235,9 +250,10 @@ export interface Operations {
   ): void;
 
   /**
-   * Rotates `values [T, heads * headDim]` in place; token `t` is at position `t % length`.
-   * `cosines`, `sines`: `[positions, rotaryDim / 2]`; features beyond `rotaryDim` stay.
-   * `inverse` rotates back, which is also the backward pass.
+   * Rotates `values [T, heads * headDim]` in place; token `t` is at position `t % length`, after
+   * `positions[floor(t / length)]` others if `positions [T / length]` u32 is given.
+   * `cosines`, `sines`: `[positions, rotaryDim / 2]`, whose last row stands for all positions beyond;
+   * features beyond `rotaryDim` stay. `inverse` rotates back, which is also the backward pass.
    */
   rope(
     args: {
@@ -249,6 +265,7 @@ export interface Operations {
       length: number;
       layout: RopeLayout;
       inverse?: boolean;
+      positions?: Tensor;
     },
   ): void;
 
@@ -277,6 +294,51 @@ export interface Operations {
       gradQueries: Tensor;
       gradKeys: Tensor;
       gradValues: Tensor;
+    },
+  ): void;
+
+  /**
+   * Writes the keys and values of new tokens `[batch * length, kvHeads * headDim]` into a cache: token
+   * i of sequence b goes to position `positions[b] + i` of row `slots[b]`, or nowhere if that is
+   * beyond the cache.
+   */
+  appendToCache(args: KeyValueCache & { keys: Tensor; values: Tensor }): void;
+  /**
+   * {@linkcode Operations.attention} of new queries `[batch * length, heads * headDim]` to a cache that
+   * already has their own keys: query i of sequence b is at position `positions[b] + i`, and sees
+   * that position and those before it in row `slots[b]`. Queries beyond the cache see what one at its
+   * last position sees.
+   */
+  cachedAttention(args: AttentionShape & KeyValueCache & { queries: Tensor; output: Tensor }): void;
+  /**
+   * Draws the next token of each row of `logits [batch, V]`.
+   *
+   * With temperature 0 it is the likeliest one, the first of equals. Else it is drawn from
+   * `softmax(logits / temperature)` over the tokens that `topK` and then `topP` leave: those whose
+   * logit is at least the `topK`-th largest; of these the likeliest, until their share of the
+   * probability is at least `topP`. Equal logits stay or go together. The draw takes
+   * `u = floor(threefry(keys[b], [counters[b], 0])[0] / 2^8) / 2^24` (see `random.ts`) and gives the
+   * first token at which the sum of probabilities, in order of ids, exceeds `u` times their total.
+   *
+   * `logProbabilities [batch]` is the natural logarithm of the token's probability under
+   * `softmax(logits)`, whatever the settings; it is NaN where a logit is, and the token then any.
+   */
+  sample(
+    args: {
+      logits: Tensor;
+      /** `[batch, 2]` u32. */
+      keys: Tensor;
+      /** `[batch]` u32. */
+      counters: Tensor;
+      /** Not negative. */
+      temperature: number;
+      /** A positive integer. Default: all. */
+      topK?: number;
+      /** In (0, 1]. Default: 1, all. */
+      topP?: number;
+      /** `[batch]` u32. */
+      tokens: Tensor;
+      logProbabilities: Tensor;
     },
   ): void;
 

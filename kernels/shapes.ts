@@ -7,6 +7,8 @@
  */
 
 import {
+  type AttentionShape,
+  type KeyValueCache,
   type LowRank,
   NF4_ABSMAX_BLOCK,
   NF4_BLOCK,
@@ -57,6 +59,20 @@ export interface AttentionDimensions {
   readonly T: number;
   /** Resolved sliding window, at most `length`. */
   readonly window: number;
+}
+
+/** Dimensions of new tokens and a key-value cache. */
+export interface CacheDimensions {
+  /** Sequences. */
+  readonly batch: number;
+  /** New tokens of each sequence. */
+  readonly length: number;
+  /** Rows of the cache. */
+  readonly rows: number;
+  /** Positions of a row. */
+  readonly capacity: number;
+  /** Features of a position, `kvHeads * headDim`. */
+  readonly width: number;
 }
 
 /** Dimensions of an embedding table or a language-model head over tokens. */
@@ -224,22 +240,26 @@ export function checkRmsNormBackward(
 
 /** Checks {@linkcode Operations.rope}. */
 export function checkRope(
-  { values, cosines, sines, heads, headDim, length }: Arguments<"rope">,
+  { values, cosines, sines, heads, headDim, length, positions }: Arguments<"rope">,
 ): { T: number; rotaryDim: number } {
   positive("rope", { heads, headDim, length });
   const T = rowsOf("rope", "values", values, heads * headDim);
-  const [positions, pairs] = matrix("rope", "cosines", cosines);
-  need("rope", "sines", sines, "f32", [positions, pairs]);
+  const [angles, pairs] = matrix("rope", "cosines", cosines);
+  need("rope", "sines", sines, "f32", [angles, pairs]);
   if (2 * pairs > headDim) {
     throw new RangeError(
       `rope: cosines ${quote(cosines)} has ${pairs} columns, a rotary dimension of ${2 * pairs}; ` +
         `headDim is only ${headDim}`,
     );
   }
-  if (positions < length) {
+  if (angles < length) {
     throw new RangeError(
-      `rope: cosines ${quote(cosines)} has ${positions} positions, but the length is ${length}`,
+      `rope: cosines ${quote(cosines)} has ${angles} positions, but the length is ${length}`,
     );
+  }
+  if (positions) {
+    divides("rope", "length", length, "the number of tokens", T);
+    need("rope", "positions", positions, "u32", [T / length]);
   }
   return { T, rotaryDim: 2 * pairs };
 }
@@ -262,6 +282,51 @@ export function checkAttentionBackward(
   need(operation, "gradKeys", args.gradKeys, "f32", keyShape);
   need(operation, "gradValues", args.gradValues, "f32", keyShape);
   return dimensions;
+}
+
+/** Checks {@linkcode Operations.appendToCache}. */
+export function checkAppendToCache(args: Arguments<"appendToCache">): CacheDimensions {
+  const operation = "appendToCache";
+  const { keys, values, positions } = args;
+  const [T, width] = matrix(operation, "keys", keys);
+  need(operation, "values", values, "f32", [T, width]);
+  divides(operation, "the number of positions", positions.size, "the number of tokens", T);
+  const batch = positions.size;
+  return { batch, length: T / batch, ...cacheDimensions(operation, args, batch, width) };
+}
+
+/** Checks {@linkcode Operations.cachedAttention}; `window` is at most the capacity. */
+export function checkCachedAttention(
+  args: Arguments<"cachedAttention">,
+): CacheDimensions & AttentionDimensions {
+  const operation = "cachedAttention";
+  const { batch, length, heads, kvHeads, headDim, queries, output } = args;
+  checkAttentionShape(operation, args);
+  const T = batch * length;
+  need(operation, "queries", queries, "f32", [T, heads * headDim]);
+  need(operation, "output", output, "f32", [T, heads * headDim]);
+  const cache = cacheDimensions(operation, args, batch, kvHeads * headDim);
+  const window = Math.min(args.window ?? cache.capacity, cache.capacity);
+  return { batch, length, ...cache, T, window };
+}
+
+/** Checks {@linkcode Operations.sample}. */
+export function checkSample(args: Arguments<"sample">): { batch: number; V: number } {
+  const operation = "sample";
+  const { logits, keys, counters, temperature, topK = 1, topP = 1 } = args;
+  const [batch, V] = matrix(operation, "logits", logits);
+  need(operation, "keys", keys, "u32", [batch, 2]);
+  need(operation, "counters", counters, "u32", [batch]);
+  need(operation, "tokens", args.tokens, "u32", [batch]);
+  need(operation, "logProbabilities", args.logProbabilities, "f32", [batch]);
+  if (!(temperature >= 0 && Number.isFinite(temperature))) {
+    throw new RangeError(`sample: temperature is ${temperature}; pass 0 or a positive number`);
+  }
+  positive(operation, { topK });
+  if (!(topP > 0 && topP <= 1)) {
+    throw new RangeError(`sample: topP is ${topP}; it must be above 0 and at most 1`);
+  }
+  return { batch, V };
 }
 
 /** Checks {@linkcode Operations.swiglu}: f32 tensors of equal size. */
@@ -416,15 +481,9 @@ function attentionDimensions(
   operation: string,
   args: Arguments<"attention">,
 ): AttentionDimensions {
-  const { batch, length, heads, kvHeads, headDim, scale } = args;
-  positive(operation, { batch, length, heads, kvHeads, headDim });
-  divides(operation, "kvHeads", kvHeads, "heads", heads);
-  divides(operation, "the vector width", 4, "headDim", headDim);
-  if (!Number.isFinite(scale)) {
-    throw new RangeError(`${operation}: scale is ${scale}; pass a finite number`);
-  }
+  const { batch, length, heads, kvHeads, headDim } = args;
+  checkAttentionShape(operation, args);
   const window = args.window ?? length;
-  positive(operation, { window });
   const T = batch * length;
   need(operation, "queries", args.queries, "f32", [T, heads * headDim]);
   need(operation, "keys", args.keys, "f32", [T, kvHeads * headDim]);
@@ -432,4 +491,30 @@ function attentionDimensions(
   need(operation, "output", args.output, "f32", [T, heads * headDim]);
   need(operation, "logSumExp", args.logSumExp, "f32", [T, heads]);
   return { T, window: Math.min(window, length) };
+}
+
+function checkAttentionShape(
+  operation: string,
+  { batch, length, heads, kvHeads, headDim, scale, window = 1 }: AttentionShape,
+): void {
+  positive(operation, { batch, length, heads, kvHeads, headDim, window });
+  divides(operation, "kvHeads", kvHeads, "heads", heads);
+  divides(operation, "the vector width", 4, "headDim", headDim);
+  if (!Number.isFinite(scale)) {
+    throw new RangeError(`${operation}: scale is ${scale}; pass a finite number`);
+  }
+}
+
+function cacheDimensions(
+  operation: string,
+  { keyCache, valueCache, slots, positions }: KeyValueCache,
+  batch: number,
+  width: number,
+): { rows: number; capacity: number; width: number } {
+  const [rows = 0, capacity = 0] = keyCache.shape;
+  need(operation, "keyCache", keyCache, "f32", [rows, capacity, width]);
+  need(operation, "valueCache", valueCache, "f32", [rows, capacity, width]);
+  need(operation, "slots", slots, "u32", [batch]);
+  need(operation, "positions", positions, "u32", [batch]);
+  return { rows, capacity, width };
 }

@@ -43,20 +43,37 @@ export function attention(
   logSumExp: Float64Array,
   sizes: AttentionSizes,
 ): void {
-  const { headDim } = sizes;
   forEachQuery(sizes, (query, statistic, visible) => {
-    const scores = visible.map((key) => sizes.scale * dot(queries, query, keys, key, headDim));
-    const maximum = Math.max(...scores);
-    const total = scores.reduce((sum, score) => sum + Math.exp(score - maximum), 0);
-    logSumExp[statistic] = maximum + Math.log(total);
-    for (let d = 0; d < headDim; d++) {
-      let sum = 0;
-      for (let j = 0; j < visible.length; j++) {
-        sum += Math.exp(scores[j]! - logSumExp[statistic]!) * values[visible[j]! + d]!;
-      }
-      output[query + d] = sum;
-    }
+    logSumExp[statistic] = attend(queries, query, keys, values, visible, output, sizes);
   });
+}
+
+/**
+ * One query head, whose features start at `query`, attends to the keys that start at `visible`.
+ *
+ * @returns The log-sum-exp of its scores.
+ */
+export function attend(
+  queries: Float64Array,
+  query: number,
+  keys: Float64Array,
+  values: Float64Array,
+  visible: readonly number[],
+  output: Float64Array,
+  { headDim, scale }: Pick<AttentionSizes, "headDim" | "scale">,
+): number {
+  const scores = visible.map((key) => scale * dot(queries, query, keys, key, headDim));
+  const maximum = Math.max(...scores);
+  const total = scores.reduce((sum, score) => sum + Math.exp(score - maximum), 0);
+  const logSumExp = maximum + Math.log(total);
+  for (let d = 0; d < headDim; d++) {
+    let sum = 0;
+    for (let j = 0; j < visible.length; j++) {
+      sum += Math.exp(scores[j]! - logSumExp) * values[visible[j]! + d]!;
+    }
+    output[query + d] = sum;
+  }
+  return logSumExp;
 }
 
 /**

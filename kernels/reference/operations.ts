@@ -5,11 +5,12 @@
  * @module
  */
 
-import type { Operations, Tensor, Weight } from "../device.ts";
+import type { KeyValueCache, Operations, Tensor, Weight } from "../device.ts";
 import * as shapes from "../shapes.ts";
 import type { Arguments } from "../shapes.ts";
 import { swiglu, swigluBackward } from "./activation.ts";
 import { attention, attentionBackward } from "./attention.ts";
+import { appendToCache, type CacheArrays, cachedAttention } from "./cache.ts";
 import { crossEntropy, weightedSum } from "./cross_entropy.ts";
 import { embedding, embeddingBackward } from "./embedding.ts";
 import { columnSum, linear, linearTransposed, matmul } from "./linear.ts";
@@ -18,6 +19,7 @@ import type { Allocation, Memory } from "./memory.ts";
 import { rmsNorm, rmsNormBackward } from "./normalization.ts";
 import { adamw, gradientNorm } from "./optimizer.ts";
 import { rope } from "./rope.ts";
+import { sample } from "./sample.ts";
 import { dequantizeAbsmax, dequantizeInteger, dequantizeNf4 } from "./weight.ts";
 
 /** Collects the calls of one recording. */
@@ -208,7 +210,8 @@ export class ReferenceOperations implements Operations {
     const values = this.#floats(args.values);
     const cosines = this.#floats(args.cosines);
     const sines = this.#floats(args.sines);
-    this.steps.push(() => rope(values, cosines, sines, dimensions, layout, inverse));
+    const positions = args.positions ? this.#words(args.positions) : null;
+    this.steps.push(() => rope(values, cosines, sines, dimensions, layout, inverse, positions));
   }
 
   /** See {@linkcode Operations.attention}. */
@@ -248,6 +251,40 @@ export class ReferenceOperations implements Operations {
         sizes,
       )
     );
+  }
+
+  /** See {@linkcode Operations.appendToCache}. */
+  appendToCache(args: Arguments<"appendToCache">): void {
+    const dimensions = shapes.checkAppendToCache(args);
+    const keys = this.#floats(args.keys);
+    const values = this.#floats(args.values);
+    const cache = this.#cache(args);
+    this.steps.push(() => {
+      appendToCache(keys, cache.keys, cache, dimensions);
+      appendToCache(values, cache.values, cache, dimensions);
+    });
+  }
+
+  /** See {@linkcode Operations.cachedAttention}. */
+  cachedAttention(args: Arguments<"cachedAttention">): void {
+    const { capacity, window } = shapes.checkCachedAttention(args);
+    const sizes = { ...args, capacity, window };
+    const queries = this.#floats(args.queries);
+    const output = this.#floats(args.output);
+    const cache = this.#cache(args);
+    this.steps.push(() => cachedAttention(queries, cache, output, sizes));
+  }
+
+  /** See {@linkcode Operations.sample}. */
+  sample(args: Arguments<"sample">): void {
+    const { V } = shapes.checkSample(args);
+    const settings = { ...args, topK: args.topK ?? V, topP: args.topP ?? 1 };
+    const logits = this.#floats(args.logits);
+    const keys = this.#words(args.keys);
+    const counters = this.#words(args.counters);
+    const tokens = this.#words(args.tokens);
+    const logProbabilities = this.#floats(args.logProbabilities);
+    this.steps.push(() => sample(logits, keys, counters, tokens, logProbabilities, settings));
   }
 
   /** See {@linkcode Operations.swiglu}. */
@@ -327,6 +364,15 @@ export class ReferenceOperations implements Operations {
   #words(tensor: Tensor): Uint32Array {
     this.allocations.add(this.#memory.allocationOf(tensor));
     return this.#memory.words(tensor);
+  }
+
+  #cache({ keyCache, valueCache, slots, positions }: KeyValueCache): CacheArrays {
+    return {
+      keys: this.#floats(keyCache),
+      values: this.#floats(valueCache),
+      slots: this.#words(slots),
+      positions: this.#words(positions),
+    };
   }
 
   #optional(tensor: Tensor | null | undefined): Float64Array | null {

@@ -29,6 +29,7 @@ export interface RopeDimensions {
  * @param values `[T, heads * headDim]`
  * @param cosines `[positions, rotaryDim / 2]`
  * @param sines like `cosines`
+ * @param positions `[T / length]`, tokens before those of each sequence
  */
 export function rope(
   values: Float64Array,
@@ -37,16 +38,20 @@ export function rope(
   { T, heads, headDim, rotaryDim, length }: RopeDimensions,
   layout: RopeLayout,
   inverse: boolean,
+  positions: Uint32Array | null = null,
 ): void {
   const pairs = rotaryDim / 2;
+  const last = cosines.length / pairs - 1;
   for (let t = 0; t < T; t++) {
+    const before = positions === null ? 0 : positions[Math.floor(t / length)]!;
+    const angles = Math.min(before + t % length, last) * pairs;
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < pairs; i++) {
         const head = (t * heads + h) * headDim;
         const first = head + (layout === "half" ? i : 2 * i);
         const second = head + (layout === "half" ? i + pairs : 2 * i + 1);
-        const cosine = cosines[(t % length) * pairs + i]!;
-        const sine = sines[(t % length) * pairs + i]! * (inverse ? -1 : 1);
+        const cosine = cosines[angles + i]!;
+        const sine = sines[angles + i]! * (inverse ? -1 : 1);
         const u = values[first]!;
         const v = values[second]!;
         values[first] = u * cosine - v * sine;

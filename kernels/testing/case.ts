@@ -46,11 +46,13 @@ export interface Input {
  */
 export type Magnitude = "absolute" | "relative" | "exact" | Float64Array;
 
-/** An f32 tensor that an operation writes. */
+/** A tensor that an operation writes. */
 export interface Output {
   /** Dimensions. */
   readonly shape: readonly number[];
-  /** What is there before; default NaN, for what must be overwritten. */
+  /** Default: f32. */
+  readonly dtype?: DType;
+  /** What is there before, in f32; default NaN (all bits set in u32), for what must be overwritten. */
   readonly initial?: Float32Array;
   /** Terms that are summed in one element. */
   readonly terms: number;
@@ -75,8 +77,11 @@ export interface Case {
   record(operations: Operations, tensor: Lookup, weight: Weight): void;
 }
 
+/** Contents of one output. */
+type Contents = Float32Array | Float64Array | Uint32Array;
+
 /** Contents of the outputs of a case, by name. */
-export type Results = Readonly<Record<string, Float32Array | Float64Array>>;
+export type Results = Readonly<Record<string, Contents>>;
 
 /**
  * Runs a case on a device twice and checks that the two runs agree bit by bit and that nothing
@@ -111,8 +116,8 @@ export async function runCase(device: Device, testCase: Case): Promise<Results> 
   }
   const weight = testCase.weight ? uploadWeight(testCase.weight, place) : EMPTY_WEIGHT;
   const outputs = new Map<string, Guarded>();
-  for (const [name, { shape }] of Object.entries(testCase.outputs)) {
-    const guarded = guardedTensor(device, "f32", shape, name);
+  for (const [name, { shape, dtype = "f32" }] of Object.entries(testCase.outputs)) {
+    const guarded = guardedTensor(device, dtype, shape, name);
     owned.push(guarded.whole);
     outputs.set(name, guarded);
     tensors.set(name, guarded.part);
@@ -122,22 +127,20 @@ export async function runCase(device: Device, testCase: Case): Promise<Results> 
   });
 
   const replay = async () => {
-    const results: Record<string, Float32Array | Float64Array> = {};
+    const results: Record<string, Contents> = {};
     for (const [name, { whole, part }] of outputs) {
-      device.write(whole, new Float32Array(whole.size).fill(GUARD));
-      device.write(
-        part,
-        testCase.outputs[name]?.initial ?? new Float32Array(part.size).fill(NaN),
-      );
+      device.write(whole, filled(whole, GUARD));
+      device.write(part, testCase.outputs[name]?.initial ?? filled(part, NaN));
     }
     device.run(recording);
     for (const [name, { whole, part }] of outputs) {
-      const contents = await device.readFloats(whole);
+      const contents = await read(device, whole);
+      const [guard] = filled(whole, GUARD);
       for (let i = 0; i < whole.size; i++) {
         if (i >= VIEW_ALIGNMENT && i < VIEW_ALIGNMENT + part.size) continue;
         assert.equal(
           contents[i],
-          Math.fround(GUARD),
+          guard,
           `${testCase.label}: wrote beside ${name}, ${i - VIEW_ALIGNMENT} of ${part.size}`,
         );
       }
@@ -238,9 +241,9 @@ async function runPlain(testCase: Case, absolute: boolean): Promise<Results> {
         : place("f32", shape, signed(data), name),
     );
   }
-  for (const [name, { shape, initial }] of Object.entries(testCase.outputs)) {
-    const contents = initial ? signed(initial) : new Float32Array(sizeOf(shape)).fill(NaN);
-    tensors.set(name, place("f32", shape, contents, name));
+  for (const [name, { shape, dtype = "f32", initial }] of Object.entries(testCase.outputs)) {
+    const contents = initial ? signed(initial) : filled({ dtype, size: sizeOf(shape) }, NaN);
+    tensors.set(name, place(dtype, shape, contents, name));
   }
   const weight = testCase.weight
     ? absolute ? uploadMagnitudes(device, testCase.weight) : uploadWeight(testCase.weight, place)
@@ -248,12 +251,26 @@ async function runPlain(testCase: Case, absolute: boolean): Promise<Results> {
   device.run(device.record(testCase.label, (operations) => {
     testCase.record(operations, (name) => find(tensors, name), weight);
   }));
-  const results: Record<string, Float64Array> = {};
+  const results: Record<string, Contents> = {};
   for (const name of Object.keys(testCase.outputs)) {
-    results[name] = await device.readFloats(find(tensors, name));
+    results[name] = await read(device, find(tensors, name));
   }
   device.close();
   return results;
+}
+
+/** Values for a whole tensor; in words, NaN is a number that no operation gives. */
+function filled(
+  { dtype, size }: Pick<Tensor, "dtype" | "size">,
+  value: number,
+): Float32Array | Uint32Array {
+  return dtype === "f32"
+    ? new Float32Array(size).fill(value)
+    : new Uint32Array(size).fill(Number.isNaN(value) ? 0xffffffff : value);
+}
+
+async function read(device: Device, tensor: Tensor): Promise<Contents> {
+  return await (tensor.dtype === "f32" ? device.readFloats(tensor) : device.readWords(tensor));
 }
 
 function uploadMagnitudes(device: Device, data: WeightData): Weight {

@@ -9,6 +9,12 @@
 import type { Device } from "../device.ts";
 import { attentionBackwardCases, attentionCases, ropeCases } from "./attention_cases.ts";
 import { BEHAVIORS } from "./behavior.ts";
+import {
+  appendToCacheCases,
+  cachedAttentionCases,
+  ropeAtPositionsCases,
+  sampleCases,
+} from "./generation_cases.ts";
 import { type Case, checkCase } from "./case.ts";
 import {
   elementwiseCases,
@@ -58,6 +64,10 @@ export const CASES: Readonly<Record<string, () => Case[]>> = {
   "rope": ropeCases,
   "attention": attentionCases,
   "attentionBackward": attentionBackwardCases,
+  "rope at positions": ropeAtPositionsCases,
+  "appendToCache": appendToCacheCases,
+  "cachedAttention": cachedAttentionCases,
+  "sample": sampleCases,
   "swiglu": swigluCases,
   "swigluBackward": swigluBackwardCases,
   "crossEntropy": crossEntropyCases,

@@ -26,7 +26,7 @@ import { entryPoint, range, unroll } from "./unroll.ts";
 import { dispatchOf } from "./wgsl.ts";
 
 /** Scores of masked pairs; finite, so that differences of two of them are 0 and not NaN. */
-const MASKED = "-1e30";
+export const MASKED = "-1e30";
 
 /** {@linkcode Operations.attention}. */
 export function attention(context: KernelContext, args: Arguments<"attention">): Dispatch[] {
@@ -51,7 +51,7 @@ ${ownRow(shape, "query", "queries")}
 ${zeroRow(shape, "sum")}
   var maximum = ${MASKED};
   var total = 0.0;
-${keyLoop(shape, tiles, step(shape, ...tiles))}
+${keyLoop(shape, tiles, onlineSoftmax(shape, ...tiles))}
   if (position < parameters.length) {
 ${storeRow(shape, "output", "sum", " / total")}
     if (lane % ${shape.parts}u == 0u) { log_sum_exp[owned] = maximum + log(total); }
@@ -62,8 +62,8 @@ ${storeRow(shape, "output", "sum", " / total")}
   })];
 }
 
-/** The online softmax: rescales what was summed under a smaller maximum. */
-function step(shape: TileShape, keys: RowTile, values: RowTile): string {
+/** A step of the online softmax: rescales what was summed under a smaller maximum. */
+export function onlineSoftmax(shape: TileShape, keys: RowTile, values: RowTile): string {
   const rows = range(shape.rows);
   const largest = rows.reduce((max, row) => `max(${max}, score${row})`, "maximum");
   return `${unroll(shape.rows, (row) => dot(shape, `score${row}`, "query", keys, row))}

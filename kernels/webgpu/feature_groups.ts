@@ -9,7 +9,7 @@ import type { Dropout, Tensor } from "../device.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 import { elementType } from "./product_code.ts";
 import { perElement } from "./per_element.ts";
-import { unroll } from "./unroll.ts";
+import { THREEFRY } from "./threefry.ts";
 import { f32, u32 } from "./wgsl.ts";
 
 /** Between `narrow [M, F]` and `wide [M, F * width]`. */
@@ -92,30 +92,8 @@ function maskedFactor({ factor, dropout }: FeatureGroups) {
     },
     declarations: `${THREEFRY}
 fn factor(element: u32) -> f32 {
-  let kept = threefry(element, parameters.stream) >= parameters.threshold;
+  let kept = threefry(vec2<u32>(key[0], key[1]), vec2<u32>(element, parameters.stream)) >= parameters.threshold;
   return select(0.0, parameters.factor, kept);
 }`,
   };
 }
-
-const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
-
-/** First word of `threefry` of `random.ts` under the bound key. */
-const THREEFRY = `fn threefry(counter0: u32, counter1: u32) -> u32 {
-  let schedule0 = key[0];
-  let schedule1 = key[1];
-  let schedule2 = 0x1bd11bdau ^ schedule0 ^ schedule1;
-  var x = counter0 + schedule0;
-  var y = counter1 + schedule1;
-${
-  unroll(20, (round) => {
-    const rotation = ROTATIONS[round % 8] as number;
-    const mix = `  x += y; y = ((y << ${rotation}u) | (y >> ${32 - rotation}u)) ^ x;`;
-    if (round % 4 !== 3) return mix;
-    const injection = (round + 1) / 4;
-    return `${mix}
-  x += schedule${injection % 3}; y += schedule${(injection + 1) % 3} + ${injection}u;`;
-  })
-}
-  return x;
-}`;

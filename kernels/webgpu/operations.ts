@@ -8,6 +8,7 @@ import type { Operations } from "../device.ts";
 import * as shapes from "../shapes.ts";
 import { attention } from "./attention.ts";
 import { attentionBackward } from "./attention_backward.ts";
+import { appendToCache, cachedAttention } from "./cache.ts";
 import { columnSum } from "./column_sum.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import { adamw, add, copy, fill, swiglu, swigluBackward } from "./elementwise.ts";
@@ -19,6 +20,7 @@ import { dequantize, linear, linearTransposed } from "./quantized_linear.ts";
 import { gradientNorm, weightedSum } from "./reductions.ts";
 import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
 import { rope } from "./rope.ts";
+import { sample } from "./sample.ts";
 
 /** Where the dispatches of operations go. */
 export interface OperationSink {
@@ -58,6 +60,9 @@ export function createOperations(sink: OperationSink): Operations {
     rope: operation(shapes.checkRope, rope),
     attention: operation(shapes.checkAttention, attention),
     attentionBackward: operation(shapes.checkAttentionBackward, attentionBackward),
+    appendToCache: operation(shapes.checkAppendToCache, appendToCache),
+    cachedAttention: operation(shapes.checkCachedAttention, cachedAttention),
+    sample: operation(shapes.checkSample, sample),
     swiglu: operation(shapes.checkSwiglu, swiglu),
     swigluBackward: operation(shapes.checkSwigluBackward, swigluBackward),
     crossEntropy: operation(shapes.checkCrossEntropy, crossEntropy),

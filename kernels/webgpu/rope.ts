@@ -11,9 +11,10 @@ import { dispatchOf, splitWork, u32, vectorType } from "./wgsl.ts";
 /** Rotates pairs `(x, y)` to `(x cos - y sin, y cos + x sin)`. */
 export function rope(
   { profile }: KernelContext,
-  { values, cosines, sines, heads, headDim, length, layout, inverse }: Arguments<"rope">,
+  args: Arguments<"rope">,
 ): Dispatch[] {
-  const pairs = cosines.shape[1] as number;
+  const { values, cosines, sines, heads, headDim, length, layout, inverse, positions } = args;
+  const [angles, pairs] = cosines.shape as [number, number];
   const rows = values.size / (heads * headDim);
   // Four neighbouring pairs at a time where they lie in two vectors of four.
   const width = layout === "half" && pairs % 4 === 0 && headDim % 4 === 0 ? 4 : 1;
@@ -32,8 +33,16 @@ export function rope(
       { name: "values", tensor: values, access: "read_write", element },
       { name: "cosines", tensor: cosines, access: "read", element },
       { name: "sines", tensor: sines, access: "read", element },
+      ...(positions
+        ? [{ name: "positions", tensor: positions, access: "read", element: "u32" } as const]
+        : []),
     ],
-    uniforms: { rows: u32(rows), length: u32(length), per_group: u32(split.perGroup) },
+    uniforms: {
+      rows: u32(rows),
+      length: u32(length),
+      last_angles: u32(angles - 1),
+      per_group: u32(split.perGroup),
+    },
     // The divisors are literals: a compiler turns them into multiplications.
     body: `
 @compute @workgroup_size(${lanes})
@@ -41,7 +50,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_row = group.x * parameters.per_group;
   let end = min(first_row + parameters.per_group, parameters.rows);
   for (var row = first_row; row < end; row++) {
-    let angles = (row % parameters.length) * ${perHead}u;
+    let position = row % parameters.length${
+      positions ? " + positions[row / parameters.length]" : ""
+    };
+    let angles = min(position, parameters.last_angles) * ${perHead}u;
     for (var item = lane; item < ${heads * perHead}u; item += ${lanes}u) {
       let head = item / ${perHead}u;
       let pair = item % ${perHead}u;

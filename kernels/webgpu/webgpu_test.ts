@@ -26,11 +26,22 @@ const HARDWARE: Readonly<Record<"generic" | "gpu", () => readonly (readonly [str
         "rope",
         "attention",
         "attentionBackward",
+        "appendToCache",
+        "cachedAttention",
+        "sample",
         "crossEntropy",
         "gradientNorm",
       ),
     gpu: () => [
-      ...casesOf("rmsNorm", "rmsNormBackward", "crossEntropy", "gradientNorm", "weightedSum"),
+      ...casesOf(
+        "rmsNorm",
+        "rmsNormBackward",
+        "cachedAttention",
+        "sample",
+        "crossEntropy",
+        "gradientNorm",
+        "weightedSum",
+      ),
       ["large products", [largeLinear(), largeLinearTransposed()]],
     ],
   };

@@ -7,13 +7,9 @@
 import { DeviceError } from "../device.ts";
 import { roundDown } from "./buffer_pool.ts";
 import { WebgpuDevice } from "./device.ts";
+import { BUILT_IN, type WebgpuImplementation } from "./implementation.ts";
 import type { Profile } from "./program.ts";
 import { proveSubgroups, type SubgroupProof } from "./subgroups.ts";
-
-/** What to do where WebGPU finds no adapter. */
-export const SETUP_HINT: string =
-  "No WebGPU adapter was found: run `deno task setup`, which installs a Vulkan driver or prints " +
-  "the line that does";
 
 /** PCI vendor id of Mesa's software renderers, as WebGPU reports it. */
 const MESA_SOFTWARE = "65541";
@@ -43,6 +39,8 @@ export interface WebgpuOptions {
   readonly profile?: Profile["class"] | "auto";
   /** Bytes that one binding may reach, if fewer than the adapter allows (to test sharding). */
   readonly maxBindingBytes?: number;
+  /** Whose WebGPU; default Deno's. */
+  readonly implementation?: WebgpuImplementation;
 }
 
 /** What {@linkcode probe} finds. */
@@ -89,9 +87,10 @@ export interface AdapterReport {
  * ```
  */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuDevice> {
-  const adapter = await findAdapter();
-  if (!adapter) throw new DeviceError(SETUP_HINT);
-  const { device, proof } = await openDevice(adapter);
+  const { implementation = BUILT_IN } = options;
+  const adapter = await implementation.requestAdapter();
+  if (!adapter) throw new DeviceError(implementation.noAdapter);
+  const { device, proof } = await openDevice(implementation, adapter);
   const wanted = options.profile ?? "auto";
   const chosen = wanted === "auto" ? suitableClass(adapter, proof) : wanted;
   if (chosen === "gpu" && proof.size === 0) {
@@ -101,21 +100,15 @@ export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuDev
         `(${proof.problem}); use "auto" or "generic"`,
     );
   }
-  const granted = profileOf(chosen, device.limits, proof);
+  const granted = profileOf(chosen, device.limits, proof, implementation);
   const maxBindingBytes = roundDown(options.maxBindingBytes ?? granted.maxBindingBytes);
   const profile = { ...granted, maxBindingBytes };
   const driver = driverVersion(adapter.info.vendor);
   const description = adapter.info.description || `vendor ${adapter.info.vendor}`;
   return new WebgpuDevice(device, profile, {
     name: "webgpu",
-    // wgpu and naga, which translate the kernels, change with Deno's minor version.
-    class: [
-      "webgpu",
-      profile.class,
-      description,
-      driver,
-      `deno ${Deno.version.deno.replace(/\.\d+$/, "")}`,
-    ].filter((part) => part !== "").join("; "),
+    class: ["webgpu", profile.class, description, driver, implementation.name]
+      .filter((part) => part !== "").join("; "),
     description,
     maxTensorBytes: roundDown(device.limits.maxBufferSize),
   });
@@ -124,13 +117,13 @@ export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuDev
 /** Reports what the adapter is and can do, without throwing: for `deno task doctor`. */
 export async function probe(): Promise<AdapterReport> {
   const errors: string[] = [];
-  const adapter = await findAdapter();
-  if (!adapter) return { ...NO_ADAPTER, errors: [SETUP_HINT] };
+  const adapter = await BUILT_IN.requestAdapter();
+  if (!adapter) return { ...NO_ADAPTER, errors: [BUILT_IN.noAdapter] };
   const usable: string[] = [];
   let proof: SubgroupProof = { size: 0, problem: "no device" };
   let profile: Profile["class"] | null = null;
   try {
-    const opened = await openDevice(adapter);
+    const opened = await openDevice(BUILT_IN, adapter);
     proof = opened.proof;
     profile = suitableClass(adapter, proof);
     opened.device.destroy();
@@ -171,21 +164,8 @@ const NO_ADAPTER: AdapterReport = {
   errors: [],
 };
 
-/**
- * The preferred adapter, through Vulkan unless the user chose otherwise: with all backends allowed,
- * a machine without a Vulkan driver silently falls back to OpenGL on the CPU.
- */
-async function findAdapter(): Promise<GPUAdapter | null> {
-  const variable = "DENO_WEBGPU_BACKEND";
-  const permission = Deno.permissions.querySync({ name: "env", variable });
-  if (permission.state === "granted" && !Deno.env.has(variable) && Deno.build.os === "linux") {
-    Deno.env.set(variable, "vulkan");
-  }
-  if (!("gpu" in navigator)) return null;
-  return await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
-}
-
 async function openDevice(
+  implementation: WebgpuImplementation,
   adapter: GPUAdapter,
 ): Promise<{ device: GPUDevice; proof: SubgroupProof }> {
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
@@ -194,7 +174,7 @@ async function openDevice(
   try {
     const device = await adapter.requestDevice({ requiredFeatures: ["subgroups"], requiredLimits });
     const proof = subgroupMinSize === subgroupMaxSize
-      ? await proveSubgroups(device, subgroupMaxSize)
+      ? await proveSubgroups(device, subgroupMaxSize, implementation.subgroupPreamble)
       : { size: 0, problem: `their size varies from ${subgroupMinSize} to ${subgroupMaxSize}` };
     return { device, proof };
   } catch (error) {
@@ -202,7 +182,7 @@ async function openDevice(
   }
   try {
     // A refused request uses its adapter up, so that the second request needs a fresh one.
-    const fresh = await findAdapter() ?? adapter;
+    const fresh = await implementation.requestAdapter() ?? adapter;
     return { device: await fresh.requestDevice({ requiredLimits }), proof: { size: 0, problem } };
   } catch (error) {
     throw new DeviceError(
@@ -214,7 +194,7 @@ async function openDevice(
 
 async function grants(feature: GPUFeatureName): Promise<boolean> {
   try {
-    const adapter = await findAdapter();
+    const adapter = await BUILT_IN.requestAdapter();
     const device = await adapter?.requestDevice({ requiredFeatures: [feature] });
     device?.destroy();
     return device !== undefined;
@@ -237,12 +217,12 @@ function profileOf(
   chosen: Profile["class"],
   limits: GPUSupportedLimits,
   proof: SubgroupProof,
+  { subgroupPreamble }: WebgpuImplementation,
 ): Profile {
   return {
     class: chosen,
     subgroupSize: chosen === "generic" ? 0 : proof.size,
-    // Deno's naga rejects the directive `enable subgroups;` and accepts the functions without it.
-    preamble: "",
+    preamble: chosen === "generic" ? "" : subgroupPreamble,
     maxWorkgroupStorageBytes: limits.maxComputeWorkgroupStorageSize,
     maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,

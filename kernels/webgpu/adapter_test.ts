@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { openWebgpu, probe, SETUP_HINT } from "./adapter.ts";
+import { openWebgpu, probe } from "./adapter.ts";
+import { SETUP_HINT } from "./implementation.ts";
 
 Deno.test("the report says what the adapter is and what was proved", async () => {
   const report = await probe();

@@ -38,11 +38,16 @@ fn main(
 /**
  * Runs subgroup operations on a device that was granted the feature and compares them with their
  * definition. Kernels assume that a subgroup is `size` consecutive invocations of a workgroup.
+ * `preamble` stands in front of the shader.
  */
-export async function proveSubgroups(device: GPUDevice, size: number): Promise<SubgroupProof> {
+export async function proveSubgroups(
+  device: GPUDevice,
+  size: number,
+  preamble: string,
+): Promise<SubgroupProof> {
   if (size < 4 || LANES % size !== 0) return { size: 0, problem: `their size is ${size}` };
   device.pushErrorScope("validation");
-  const words = await runShader(device);
+  const words = await runShader(device, preamble);
   const error = await device.popErrorScope();
   if (error) return { size: 0, problem: error.message };
   for (let index = 0; index < LANES; index++) {
@@ -62,7 +67,7 @@ function valueOf(index: number): number {
   return index * index + 1;
 }
 
-async function runShader(device: GPUDevice): Promise<Uint32Array> {
+async function runShader(device: GPUDevice, preamble: string): Promise<Uint32Array> {
   const size = LANES * 5 * 4;
   const results = device.createBuffer({
     size,
@@ -75,7 +80,10 @@ async function runShader(device: GPUDevice): Promise<Uint32Array> {
   try {
     const pipeline = device.createComputePipeline({
       layout: "auto",
-      compute: { module: device.createShaderModule({ code: SHADER }), entryPoint: "main" },
+      compute: {
+        module: device.createShaderModule({ code: preamble + SHADER }),
+        entryPoint: "main",
+      },
     });
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();

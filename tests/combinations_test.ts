@@ -33,7 +33,7 @@ include:
   - { base.quantizer: { method: rtn, bits: 3, group_size: 4, block_rows: 8 }, adapter.form: qa-blora, adapter.repeat: 8 }
   - { base.quantizer: { method: rtn, bits: 2, group_size: 4, block_rows: 8 }, adapter.form: qa-hira, adapter.target_modules: [q_proj, down_proj] }
   - { base.quantizer: { method: rtn, bits: 2, group_size: 64 }, adapter.form: qa-lora, adapter.pooling: sum, tuned.optimizer.lr: 0.0005 }
-  - { base.quantizer: { method: rtn, bits: 4 }, tuned.dropout: 0.1, tuned.accumulate: 2, tuned.checkpointing: true }
+  - { base.quantizer: { method: rtn, bits: 4 }, tuned.dropout: 0.1, tuned.accumulate: 2, tuned.activation_checkpointing: true }
   - { base.quantizer: { method: none }, adapter.form: full, tuned.optimizer.lr: 0.0002 }
 `;
 

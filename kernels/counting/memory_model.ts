@@ -69,32 +69,13 @@ export function plainMemory(
   };
 }
 
-/** Operations that only check their shapes. */
-export const CHECKS: Operations = {
-  fill: shapes.checkFill,
-  copy: shapes.checkCopy,
-  add: shapes.checkAdd,
-  linear: shapes.checkLinear,
-  linearTransposed: shapes.checkLinearTransposed,
-  matmul: shapes.checkMatmul,
-  columnSum: shapes.checkColumnSum,
-  dequantize: shapes.checkDequantize,
-  lowRank: shapes.checkLowRank,
-  lowRankBackward: shapes.checkLowRankBackward,
-  embedding: shapes.checkEmbedding,
-  embeddingBackward: shapes.checkEmbeddingBackward,
-  rmsNorm: shapes.checkRmsNorm,
-  rmsNormBackward: shapes.checkRmsNormBackward,
-  rope: shapes.checkRope,
-  attention: shapes.checkAttention,
-  attentionBackward: shapes.checkAttentionBackward,
-  appendToCache: shapes.checkAppendToCache,
-  cachedAttention: shapes.checkCachedAttention,
-  sample: shapes.checkSample,
-  swiglu: shapes.checkSwiglu,
-  swigluBackward: shapes.checkSwigluBackward,
-  crossEntropy: shapes.checkCrossEntropy,
-  weightedSum: shapes.checkWeightedSum,
-  gradientNorm: shapes.checkGradientNorm,
-  adamw: shapes.checkAdamw,
-};
+/**
+ * Operations that only check their shapes: `linear` is `checkLinear` of `shapes.ts`, and so on for
+ * every operation, those to come included.
+ */
+const CHECKS = Object.fromEntries(
+  Object.entries(shapes).map(([name, check]) => [
+    name.replace(/^check(.)/, (_, first: string) => first.toLowerCase()),
+    check,
+  ]),
+) as unknown as Operations;

@@ -5,7 +5,7 @@
  */
 
 import type { Device, Dropout, Tensor } from "../../kernels/device.ts";
-import type { AdapterPlacement, LanguageModel } from "../models/language_model.ts";
+import type { AdapterPlacement, LanguageModel, LinearAdapter } from "../models/language_model.ts";
 import type { ParameterShape } from "../models/parameters.ts";
 import type { HostAdapter, HostModule } from "./adapter.ts";
 import type { AdapterShape } from "./plan.ts";
@@ -57,7 +57,7 @@ export function placeOutline(
   };
 }
 
-/** Puts each layer's adapter next to it while a model is allocated. */
+/** {@linkcode placeOutline} and the values at once. */
 export function placeAdapter(
   device: Device,
   adapter: HostAdapter,
@@ -67,11 +67,24 @@ export function placeAdapter(
   return (linear, parameters) => {
     const placed = place(linear, parameters);
     const module = adapter.modules.get(linear.path);
-    if (placed === null || module === undefined) return placed;
-    if (placed.a !== null && module.a !== null) device.write(placed.a.value, module.a);
-    device.write(placed.b.value, module.b);
+    if (placed !== null && module !== undefined) writeModule(device, placed, module);
     return placed;
   };
+}
+
+/** Copies the values of an adapter into a model that was allocated with its outline. */
+export function writeToDevice({ device, blocks }: LanguageModel, adapter: HostAdapter): void {
+  for (const { linears } of blocks) {
+    for (const { shape, adapter: placed } of Object.values(linears)) {
+      const module = adapter.modules.get(shape.path);
+      if (placed !== null && module !== undefined) writeModule(device, placed, module);
+    }
+  }
+}
+
+function writeModule(device: Device, { a, b }: LinearAdapter, module: HostModule): void {
+  if (a !== null && module.a !== null) device.write(a.value, module.a);
+  device.write(b.value, module.b);
 }
 
 /** The adapter with the values that the model holds now. */

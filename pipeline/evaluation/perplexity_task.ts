@@ -8,7 +8,7 @@ import { z } from "zod";
 import { dataSources } from "../data/data_sources.ts";
 import { TEXT_DATA, tokenizeDocuments } from "../data/text.ts";
 import { BatchModel } from "../models/batch_model.ts";
-import { scoreRows } from "../training/score.ts";
+import { allocateScores, scoreRows } from "../training/score.ts";
 import { measurePerplexity, type PerplexityProtocol, perplexityRows } from "./perplexity.ts";
 import type { EvaluationTask } from "./task.ts";
 
@@ -36,6 +36,11 @@ export const perplexity: EvaluationTask<PerplexityParameters> = {
   summary: "Perplexity of a text under a named protocol",
   parameters,
   sources: ({ data }) => dataSources(data, "data"),
+  rehearse(model, batchSize, { window }) {
+    const batch = new BatchModel(model, { batchSize, length: window });
+    model.device.free(allocateScores(batch));
+    batch.release();
+  },
   async run({ model, tokenizer, batchSize, resolve, report }, parameters) {
     const documents = await tokenizeDocuments(parameters.data, tokenizer, resolve);
     const protocol = protocolOf(parameters);

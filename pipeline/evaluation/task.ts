@@ -30,6 +30,8 @@ export interface EvaluationTask<Parameters extends { readonly task: string }> {
   readonly parameters: z.ZodObject<{ task: z.ZodLiteral<string> } & z.ZodRawShape>;
   /** Data read by the task; paths are relative to its parameters. */
   sources(parameters: Parameters): readonly Source[];
+  /** The allocations of `run`, made on a device that only counts and freed again. */
+  rehearse(model: LanguageModel, batchSize: number, parameters: Parameters): void;
   run(
     environment: EvaluationEnvironment,
     parameters: Parameters,

@@ -6,6 +6,7 @@
  */
 
 import type { z } from "zod";
+import type { CountingDevice } from "../../kernels/counting/device.ts";
 import type { Device } from "../../kernels/device.ts";
 
 /** What a stage leaves in the store. */
@@ -81,6 +82,43 @@ export interface StageOutcome {
   readonly facts?: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** Host memory that a stage holds for a purpose of its own. */
+export interface HostUse {
+  /** "the largest weight", for people. */
+  readonly what: string;
+  readonly bytes: number;
+}
+
+/** What is known of a stage before it runs, from parameters and headers, without a weight. */
+export interface Forecast {
+  /** What its artifact will be, for the stages that read it; they know the type. */
+  readonly outline: unknown;
+  /**
+   * Makes the allocations of a run, in its order and its phases, on a device that only counts; null
+   * if the stage uses no device.
+   */
+  readonly allocate: ((device: CountingDevice) => void) | null;
+  /** Held at the same time, besides the process itself and the device. */
+  readonly host: readonly HostUse[];
+}
+
+/** What a stage may know when it makes its {@linkcode Forecast}. */
+export interface ForecastContext<Parameters> {
+  readonly parameters: Parameters;
+  /** The outline of the result named by `from`, if the stage takes one. */
+  readonly input: unknown;
+  /** Absolute paths of a source. */
+  resolve(source: Source): Promise<readonly string[]>;
+}
+
+/** A setting that decides how much memory a stage takes. */
+export interface MemorySetting {
+  /** Where in the parameters it stands ("batch_size"). */
+  readonly path: string;
+  /** Values that need less than `value`, those that need most first. */
+  smaller(value: unknown): readonly unknown[];
+}
+
 /** A kind of node of the experiment graph. */
 export interface Stage<Parameters = unknown> {
   /** The value of `stage:` in the experiment file. */
@@ -118,5 +156,9 @@ export interface Stage<Parameters = unknown> {
     parameters: Parameters,
     upstream: readonly { readonly stage: string; readonly parameters: unknown }[],
   ): readonly { readonly path: string; readonly message: string }[];
+  /** See {@linkcode Forecast}; absent if the memory of the stage is not worth a plan. */
+  forecast?(context: ForecastContext<Parameters>): Promise<Forecast>;
+  /** What to change where memory does not suffice, the least harmful first. */
+  readonly memorySettings?: readonly MemorySetting[];
   run(context: StageContext<Parameters>): Promise<StageOutcome>;
 }

@@ -31,6 +31,17 @@ export interface BatchOptions extends BatchShape {
   readonly dropoutKey?: Tensor | null;
 }
 
+/** The head on some tokens at once. */
+export interface LogitsPass {
+  /** `[rows, hidden]`: input of `recording`. */
+  readonly hidden: Tensor;
+  /** `[rows, vocab]`: its output. */
+  readonly output: Tensor;
+  readonly recording: Recording;
+  /** Frees all three. */
+  release(): void;
+}
+
 /**
  * Runs a {@linkcode LanguageModel} on batches of `batchSize` rows of `length` tokens.
  *
@@ -129,35 +140,41 @@ export class BatchModel {
   }
 
   /**
-   * Runs the head on the last forward pass and reads the logits `[batchSize * length, vocab]` in
-   * pieces of `rows` tokens, first to last.
+   * Runs the head on the last forward pass and reads the logits `[count, vocab]` of its first
+   * `count` tokens in pieces of `rows` tokens, first to last.
    */
-  async *logits(rows: number): AsyncGenerator<Float32Array | Float64Array> {
+  async *logits(
+    rows: number,
+    count: number = this.batchSize * this.length,
+  ): AsyncGenerator<Float32Array | Float64Array> {
     const { hiddenSize, vocabSize } = this.#model.config;
-    const count = this.batchSize * this.length;
-    const scope = new TensorScope(this.device);
-    const recordings = new Map<number, { hidden: Tensor; output: Tensor; recording: Recording }>();
-    const recordFor = (rows: number) => {
-      const hidden = scope.tensor("f32", [rows, hiddenSize], "hidden states of logits");
-      const output = scope.tensor("f32", [rows, vocabSize], "logits");
-      const recording = this.device.record("logits", (operations) => {
-        operations.linear({ input: hidden, weight: this.#model.head.weight, output });
-      });
-      recordings.set(rows, { hidden, output, recording });
-      return { hidden, output, recording };
-    };
+    const { hidden, output, recording, release } = this.allocateLogits(rows);
     try {
       for (let first = 0; first < count; first += rows) {
         const size = Math.min(rows, count - first);
-        const { hidden, output, recording } = recordings.get(size) ?? recordFor(size);
         this.device.copy(this.final, first * hiddenSize, hidden, 0, size * hiddenSize);
         this.device.run(recording);
-        yield await this.device.readFloats(output);
+        yield await this.device.readFloats(this.device.view(output, 0, [size, vocabSize]));
       }
     } finally {
-      for (const { recording } of recordings.values()) recording.release();
-      scope.release();
+      release();
     }
+  }
+
+  /** What {@linkcode BatchModel.logits} allocates: the head on `rows` tokens at once. */
+  allocateLogits(rows: number): LogitsPass {
+    const { hiddenSize, vocabSize } = this.#model.config;
+    const scope = new TensorScope(this.device);
+    const hidden = scope.tensor("f32", [rows, hiddenSize], "hidden states of logits");
+    const output = scope.tensor("f32", [rows, vocabSize], "logits");
+    const recording = this.device.record("logits", (operations) => {
+      operations.linear({ input: hidden, weight: this.#model.head.weight, output });
+    });
+    const release = () => {
+      recording.release();
+      scope.release();
+    };
+    return { hidden, output, recording, release };
   }
 
   /** Frees everything but the model. */
@@ -225,7 +242,10 @@ export class BatchModel {
     });
     const lowest = embedding.gradient === null ? blocks.findIndex(blockTrains) : 0;
     for (let layer = config.layers - 1; layer >= lowest && lowest >= 0; layer--) {
-      if (this.#checkpointing) this.#recordBlock(operations, layer, true);
+      // The last block's activations are still there; those of the others were overwritten.
+      if (this.#checkpointing && layer < config.layers - 1) {
+        this.#recordBlock(operations, layer, true);
+      }
       backwardBlock(
         operations,
         this.#environment,

@@ -5,10 +5,13 @@
  * @module
  */
 
+import type { CountingDevice } from "../../kernels/counting/device.ts";
 import type { Device } from "../../kernels/device.ts";
 import { BatchModel } from "../models/batch_model.ts";
-import { freeLanguageModel, type LanguageModel } from "../models/language_model.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { freeLanguageModel } from "../models/language_model.ts";
 import { writeRows } from "../training/batch.ts";
+import { allocateFrozen, type ArtifactOutline } from "./outline.ts";
 import { loadFrozen, type TrainedModel } from "./trained_model.ts";
 
 /** Logits kept in host memory at most (64 MiB of f32); fewer tokens are compared above it. */
@@ -34,7 +37,7 @@ export async function compareModels(
   after: TrainedModel,
   rows: readonly Uint32Array[],
 ): Promise<Comparison> {
-  const limit = Math.floor(KEPT_LOGITS / before.model.config.vocabSize);
+  const limit = comparedTokens(before.model.config);
   const kept: Uint32Array[] = [];
   let tokens = 0;
   for (const row of rows) {
@@ -53,6 +56,29 @@ export async function compareModels(
   };
 }
 
+/** Tokens that can be compared at most. */
+function comparedTokens({ vocabSize }: ModelConfig): number {
+  return Math.floor(KEPT_LOGITS / vocabSize);
+}
+
+/** The allocations of {@linkcode compareModels} for rows of at most `length` tokens, in its order. */
+export function rehearseComparison(
+  device: CountingDevice,
+  before: ArtifactOutline,
+  after: ArtifactOutline,
+  length: number,
+): void {
+  for (const [phase, outline] of [["model before", before], ["model after", after]] as const) {
+    device.phase(phase);
+    const model = allocateFrozen(device, outline);
+    const compared = Math.min(length, comparedTokens(model.config));
+    const batch = new BatchModel(model, { batchSize: 1, length: compared });
+    batch.allocateLogits(ROWS_AT_ONCE).release();
+    batch.release();
+    freeLanguageModel(model);
+  }
+}
+
 interface Run {
   readonly logits: Float32Array[];
   readonly largestLogit: number;
@@ -67,7 +93,8 @@ async function run(
   reference: readonly Float32Array[] | null,
 ): Promise<Run> {
   const model = await loadFrozen(device, trained);
-  const batches = new Map<number, BatchModel>();
+  const length = Math.max(...rows.map((row) => row.length));
+  const batch = new BatchModel(model, { batchSize: 1, length });
   const logits: Float32Array[] = [];
   let largestLogit = 0;
   let largestDifference = 0;
@@ -75,10 +102,9 @@ async function run(
   let targets = 0;
   try {
     for (const tokens of rows) {
-      const batch = batchOf(model, tokens.length, batches);
       writeRows(batch, [{ tokens, targets: new Uint8Array(tokens.length).fill(1, 1) }], 1);
       device.run(batch.forward);
-      for await (const piece of batch.logits(ROWS_AT_ONCE)) {
+      for await (const piece of batch.logits(ROWS_AT_ONCE, tokens.length)) {
         const expected = reference?.[logits.length];
         for (let index = 0; index < piece.length; index++) {
           largestLogit = Math.max(largestLogit, Math.abs(piece[index]!));
@@ -96,20 +122,8 @@ async function run(
       targets += tokens.length - 1;
     }
   } finally {
-    batches.forEach((batch) => batch.release());
+    batch.release();
     freeLanguageModel(model);
   }
   return { logits, largestLogit, largestDifference, perplexity: Math.exp(loss / targets) };
-}
-
-function batchOf(
-  model: LanguageModel,
-  length: number,
-  batches: Map<number, BatchModel>,
-): BatchModel {
-  const known = batches.get(length);
-  if (known !== undefined) return known;
-  const batch = new BatchModel(model, { batchSize: 1, length });
-  batches.set(length, batch);
-  return batch;
 }

@@ -9,6 +9,8 @@ import { Tokenizer } from "../data/tokenizer.ts";
 import { taskFor, taskSchema } from "../evaluation/registry.ts";
 import type { Metric, Stage } from "../graph/stage.ts";
 import { freeLanguageModel } from "../models/language_model.ts";
+import { below } from "../memory/settings.ts";
+import { allocateFrozen, inputOutline } from "./outline.ts";
 import { loadFrozen, openTrainedModel } from "./trained_model.ts";
 
 const parameters = z.strictObject({
@@ -43,6 +45,22 @@ export const evaluate: Stage<EvaluateParameters> = {
         message: `Two tasks are named "${name}"; give one another \`name:\``,
       }]
     );
+  },
+  memorySettings: [{ path: "batch_size", smaller: below }],
+  // deno-lint-ignore require-await -- other stages read files here
+  async forecast({ parameters: { tasks, batch_size: batchSize }, input }) {
+    const outline = inputOutline(input);
+    return {
+      outline: null,
+      allocate: (device) => {
+        const model = allocateFrozen(device, outline);
+        for (const task of tasks) {
+          device.phase(task.name);
+          taskFor(task).rehearse(model, batchSize, task);
+        }
+      },
+      host: [],
+    };
   },
   async run(context) {
     const { parameters: { tasks, batch_size: batchSize }, input } = context;

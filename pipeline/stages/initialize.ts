@@ -11,7 +11,7 @@ import { forms } from "../adapters/forms.ts";
 import { adapterParameters, type AdapterShape, planAdapter } from "../adapters/plan.ts";
 import { UserError } from "../errors.ts";
 import { type PeftConfig, readPeftAdapter } from "../formats/peft.ts";
-import type { Stage } from "../graph/stage.ts";
+import type { Source, Stage } from "../graph/stage.ts";
 import { initializers } from "../initializers/registry.ts";
 import {
   LINEAR_NAMES,
@@ -19,7 +19,10 @@ import {
   modelLinears,
   parameterCount,
 } from "../models/architecture.ts";
+import { halvings } from "../memory/settings.ts";
+import type { ModelOutline } from "../models/language_model.ts";
 import { ModelFolder } from "../models/model_folder.ts";
+import { inputOutline, plainOutline } from "./outline.ts";
 import { FULL_FILE } from "./trained_model.ts";
 
 const parameters = z.strictObject({
@@ -61,8 +64,7 @@ export const initialize: Stage<InitializeParameters> = {
     seed: form !== "full" && typeof init === "string",
     device: false,
   }),
-  sources: ({ init }) =>
-    typeof init === "string" ? [] : [{ reference: init.peft, path: "init.peft" }],
+  sources: ({ init }) => typeof init === "string" ? [] : [peftSource(init.peft)],
   check(options, upstream) {
     const form = forms.find(({ name }) => name === options.form);
     const quantizer = upstream.find(({ stage }) => stage === "quantize")?.parameters as
@@ -92,6 +94,27 @@ export const initialize: Stage<InitializeParameters> = {
     }
     return problems;
   },
+  memorySettings: [{ path: "rank", smaller: (rank) => halvings(rank, 1) }],
+  async forecast({ parameters: options, input, resolve }) {
+    const { model } = inputOutline(input);
+    if (options.form === "full") {
+      return { outline: { ...plainOutline(model), full: true }, allocate: null, host: [] };
+    }
+    const linears = modelLinears(model.config);
+    const modules = typeof options.init === "string"
+      ? adapterShapes(options, linears, model)
+      : importPeft((await resolve(peftSource(options.init.peft)))[0] ?? "", linears).modules;
+    return {
+      outline: {
+        model,
+        adapter: { description: { form: options.form }, modules },
+        full: false,
+        probeLength: 0,
+      },
+      allocate: null,
+      host: [],
+    };
+  },
   async run(context) {
     const { parameters: options, input, seed } = context;
     if (input === null) throw new RangeError("initialize needs a model");
@@ -111,10 +134,7 @@ export const initialize: Stage<InitializeParameters> = {
     const linears = modelLinears(model.config);
     const { modules, peft } = typeof options.init === "string"
       ? createModules(options, linears, model, seed)
-      : importPeft(
-        (await context.resolve({ reference: options.init.peft, path: "init.peft" }))[0] ?? "",
-        linears,
-      );
+      : importPeft((await context.resolve(peftSource(options.init.peft)))[0] ?? "", linears);
     const { form, pooling } = options;
     const adapter = { description: { form, pooling, base: input.key, peft }, modules };
     await writeAdapter(context.folder, adapter);
@@ -127,15 +147,17 @@ export const initialize: Stage<InitializeParameters> = {
   },
 };
 
-function createModules(
+function peftSource(folder: string): Source {
+  return { reference: folder, path: "init.peft" };
+}
+
+/** Shapes of the adapter of every target, by path. */
+function adapterShapes(
   options: InitializeParameters,
   linears: readonly LinearShape[],
-  model: ModelFolder,
-  seed: number,
-): { modules: Map<string, HostModule>; peft: PeftConfig | null } {
-  const initializer = initializers.find(({ name }) => name === options.init);
-  if (initializer === undefined) throw new RangeError(`Unknown initializer ${options.init}`);
-  const modules = new Map<string, HostModule>();
+  model: ModelOutline,
+): Map<string, { readonly linear: LinearShape; readonly shape: AdapterShape }> {
+  const shapes = new Map<string, { linear: LinearShape; shape: AdapterShape }>();
   for (const linear of linears) {
     const format = model.moduleFormat(linear.path);
     const shape = planAdapter(
@@ -148,8 +170,25 @@ function createModules(
       linear,
       format?.format === "integer" ? { rows: format.block_rows, columns: format.group_size } : null,
     );
-    if (shape !== null) modules.set(linear.path, initializer.initialize(linear, shape, seed));
+    if (shape !== null) shapes.set(linear.path, { linear, shape });
   }
+  return shapes;
+}
+
+function createModules(
+  options: InitializeParameters,
+  linears: readonly LinearShape[],
+  model: ModelOutline,
+  seed: number,
+): { modules: Map<string, HostModule>; peft: PeftConfig | null } {
+  const initializer = initializers.find(({ name }) => name === options.init);
+  if (initializer === undefined) throw new RangeError(`Unknown initializer ${options.init}`);
+  const modules = new Map(
+    [...adapterShapes(options, linears, model)].map(([path, { linear, shape }]) => [
+      path,
+      initializer.initialize(linear, shape, seed),
+    ]),
+  );
   const { form, rank, alpha, use_rslora, target_modules } = options;
   const peft = { r: rank, lora_alpha: alpha, use_rslora, target_modules };
   return { modules, peft: form === "lora" ? peft : null };

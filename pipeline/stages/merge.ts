@@ -19,8 +19,9 @@ import {
 } from "../models/model_writer.ts";
 import { weightTensors } from "../models/quantized_tensors.ts";
 import { dequantizeHost, type HostWeight } from "../formats/host_weight.ts";
-import { compareModels } from "./compare_models.ts";
-import { readProbe } from "./probe.ts";
+import { compareModels, rehearseComparison } from "./compare_models.ts";
+import { inputOutline, plainOutline } from "./outline.ts";
+import { PROBE_TOKENS, readProbe } from "./probe.ts";
 import { openTrainedModel, type TrainedModel } from "./trained_model.ts";
 
 const parameters = z.strictObject({
@@ -47,6 +48,21 @@ export const merge: Stage<MergeParameters> = {
   produces: "model",
   dependsOn: () => ({ seed: false, device: true }),
   sources: () => [],
+  // deno-lint-ignore require-await -- other stages read files here
+  async forecast({ input }) {
+    const before = inputOutline(input);
+    const { model, adapter, probeLength } = before;
+    const exact = adapter !== null && formNamed(adapter.description.form).mergesExactly;
+    const after = plainOutline(exact ? model : { config: model.config, moduleFormat: () => null });
+    return {
+      outline: after,
+      allocate: adapter === null || probeLength === 0
+        ? null
+        : (device) =>
+          rehearseComparison(device, before, after, Math.min(probeLength, PROBE_TOKENS)),
+      host: [],
+    };
+  },
   async run(context) {
     const { input } = context;
     if (input === null) throw new RangeError("merge needs an adapter");

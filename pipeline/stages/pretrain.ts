@@ -15,9 +15,12 @@ import { parseConfig } from "../models/config.ts";
 import { WEIGHT_DTYPES } from "../models/model_writer.ts";
 import { RandomModel } from "../models/random_model.ts";
 import { writeTrainedWeights } from "./full_training.ts";
+import { plainOutline } from "./outline.ts";
 import {
   incidentalTrainingParameters,
+  rehearseTraining,
   runTraining,
+  trainingMemorySettings,
   trainingParameters,
   trainingSources,
 } from "./training_run.ts";
@@ -61,6 +64,18 @@ export const pretrain: Stage<PretrainParameters> = {
       if (!(error instanceof UserError)) throw error;
       return [{ path: "config", message: `As ${error.message}` }];
     }
+  },
+  memorySettings: trainingMemorySettings,
+  // deno-lint-ignore require-await -- other stages read files here
+  async forecast({ parameters }) {
+    const config = parseConfig(configOf(parameters), "config.json");
+    const outline = plainOutline({ config, moduleFormat: () => null });
+    return {
+      outline,
+      allocate: (device) =>
+        rehearseTraining(device, { source: outline.model, adapter: null }, parameters),
+      host: [],
+    };
   },
   async run(context) {
     const { parameters, seed, folder } = context;

@@ -13,7 +13,7 @@ import { readJsonOrNull } from "../formats/files.ts";
 const PROBE_FILE = "probe.json";
 
 /** Tokens kept at most; a row is kept whole or cut to this. */
-const PROBE_TOKENS = 2048;
+export const PROBE_TOKENS = 2048;
 
 const probeSchema = z.object({ rows: z.array(z.array(z.int().nonnegative())) });
 

@@ -14,6 +14,7 @@ import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts"
 import { copyPlainTensors, ModelWriter } from "../models/model_writer.ts";
 import { moduleFormat, weightTensors } from "../models/quantized_tensors.ts";
 import { weightBytes } from "../formats/host_weight.ts";
+import { inputOutline, plainOutline, readOutline } from "./outline.ts";
 import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
 
 const parameters = z.strictObject({
@@ -46,6 +47,21 @@ export const quantize: Stage<QuantizeParameters> = {
         ? "There is no model to quantize; give `model: path/to/folder`, or `from:` a node that makes one"
         : "Both `model` and `from` are given; give the one to quantize",
     }];
+  },
+  memorySettings: [{
+    path: "quantizer.bits",
+    smaller: (bits) => [8, 4, 3, 2].filter((fewer) => fewer < Number(bits)),
+  }],
+  async forecast({ parameters: { model, quantizer: options }, input, resolve }) {
+    const source = model === undefined
+      ? inputOutline(input).model
+      : readOutline((await resolve({ reference: model, path: "model" }))[0] ?? "");
+    const format = quantizerFor(options).format(options);
+    return {
+      outline: plainOutline({ config: source.config, moduleFormat: () => format }),
+      allocate: null,
+      host: [],
+    };
   },
   async run(context) {
     const { parameters: { model, quantizer: options }, input } = context;

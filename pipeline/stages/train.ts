@@ -11,9 +11,12 @@ import { readBackAdapter } from "../adapters/placement.ts";
 import type { Stage } from "../graph/stage.ts";
 import { writeTrainedWeights } from "./full_training.ts";
 import { FULL_FILE, FULL_FOLDER, openTrainedModel } from "./trained_model.ts";
+import { inputOutline } from "./outline.ts";
 import {
   incidentalTrainingParameters,
+  rehearseTraining,
   runTraining,
+  trainingMemorySettings,
   trainingParameters,
   trainingSources,
 } from "./training_run.ts";
@@ -34,6 +37,17 @@ export const train: Stage<TrainParameters> = {
   dependsOn: () => ({ seed: true, device: true }),
   incidental: incidentalTrainingParameters,
   sources: trainingSources,
+  memorySettings: trainingMemorySettings,
+  // deno-lint-ignore require-await -- other stages read files here
+  async forecast({ parameters, input }) {
+    const before = inputOutline(input);
+    const subject = { source: before.model, adapter: before.adapter };
+    return {
+      outline: { ...before, probeLength: parameters.length },
+      allocate: (device) => rehearseTraining(device, subject, parameters),
+      host: [],
+    };
+  },
   async run(context) {
     const { input, folder } = context;
     if (input === null) throw new RangeError("train needs an adapter");

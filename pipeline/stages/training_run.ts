@@ -5,23 +5,33 @@
  */
 
 import { join } from "node:path";
+import type { CountingDevice } from "../../kernels/counting/device.ts";
 import type { Device } from "../../kernels/device.ts";
 import type { HostAdapter } from "../adapters/adapter.ts";
-import { adapterParameterShapes, placeAdapter } from "../adapters/placement.ts";
+import {
+  type AdapterOutline,
+  adapterParameterShapes,
+  placeOutline,
+  writeToDevice,
+} from "../adapters/placement.ts";
 import { dataSources } from "../data/data_sources.ts";
 import { loadDataset, TRAINING_DATA, type TrainingData } from "../data/load_dataset.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
-import type { Source, StageContext, StageOutcome } from "../graph/stage.ts";
+import type { MemorySetting, Source, StageContext, StageOutcome } from "../graph/stage.ts";
 import { BatchModel } from "../models/batch_model.ts";
 import {
+  allocateLanguageModel,
+  fillLanguageModel,
   freeLanguageModel,
   type LanguageModel,
-  loadLanguageModel,
+  type ModelOutline,
   type ModelSource,
 } from "../models/language_model.ts";
 import { ParameterSpace } from "../models/parameters.ts";
-import { LOSSES_FILE, train, type TrainingResult } from "../training/loop.ts";
+import { below, halvings } from "../memory/settings.ts";
+import { allocateTraining, LOSSES_FILE, train, type TrainingResult } from "../training/loop.ts";
 import { type TrainingOptions, trainingShape } from "../training/options.ts";
+import { allocateScores } from "../training/score.ts";
 import { fullParameterShapes } from "./full_training.ts";
 import { writeProbe } from "./probe.ts";
 
@@ -33,7 +43,18 @@ export const trainingParameters = {
 };
 
 /** Those of them that leave the result as it is, bit by bit. */
-export const incidentalTrainingParameters: readonly string[] = ["checkpoint_every", "log_every"];
+export const incidentalTrainingParameters: readonly string[] = [
+  "activation_checkpointing",
+  "checkpoint_every",
+  "log_every",
+];
+
+/** What to change where memory does not suffice. */
+export const trainingMemorySettings: readonly MemorySetting[] = [
+  { path: "activation_checkpointing", smaller: (value) => value === true ? [] : [true] },
+  { path: "batch_size", smaller: below },
+  { path: "length", smaller: (value) => halvings(value, 2) },
+];
 
 /** Their values. */
 export interface TrainingParameters extends TrainingOptions {
@@ -81,8 +102,10 @@ export async function runTraining(
   for (const remark of [...dataset.remarks ?? [], ...evaluation?.remarks ?? []]) {
     context.log(remark);
   }
-  const { model, batch } = await setUp(await context.device(), subject, options);
+  const { model, batch } = allocateTrained(await context.device(), subject, options);
   try {
+    await fillLanguageModel(model, subject.source);
+    if (subject.adapter !== null) writeToDevice(model, subject.adapter);
     const result = await train({
       trainable: batch,
       dataset,
@@ -104,11 +127,18 @@ export async function runTraining(
   }
 }
 
-async function setUp(
+/** What decides the memory of training. */
+interface TrainedOutline {
+  readonly source: ModelOutline;
+  /** Null to train all weights. */
+  readonly adapter: AdapterOutline | null;
+}
+
+function allocateTrained(
   device: Device,
-  { source, adapter }: TrainingSubject,
+  { source, adapter }: TrainedOutline,
   options: TrainingOptions,
-): Promise<{ model: LanguageModel; batch: BatchModel }> {
+): { model: LanguageModel; batch: BatchModel } {
   const dropoutKey = adapter !== null && options.dropout > 0
     ? device.tensor("u32", [2], "dropout key")
     : null;
@@ -117,19 +147,32 @@ async function setUp(
     adapter === null ? fullParameterShapes(source.config) : adapterParameterShapes(adapter),
   );
   const dropout = dropoutKey === null ? null : { rate: options.dropout, key: dropoutKey };
-  const model = await loadLanguageModel(
+  const model = allocateLanguageModel(
     device,
     source,
     space,
-    adapter === null ? undefined : placeAdapter(device, adapter, dropout),
+    adapter === null ? undefined : placeOutline(adapter, dropout),
   );
   const batch = new BatchModel(model, {
     batchSize: options.batch_size,
     length: options.length,
-    checkpointing: options.checkpointing,
+    checkpointing: options.activation_checkpointing === true,
     dropoutKey,
   });
   return { model, batch };
+}
+
+/** The allocations of {@linkcode runTraining}, in its order. */
+export function rehearseTraining(
+  device: CountingDevice,
+  outline: TrainedOutline,
+  options: TrainingParameters,
+): void {
+  const { batch } = allocateTrained(device, outline, options);
+  allocateTraining(batch, options);
+  if (options.evaluation === undefined || options.evaluate_every === 0) return;
+  device.phase("evaluation");
+  device.free(allocateScores(batch));
 }
 
 function outcomeOf(

@@ -75,13 +75,7 @@ export interface TrainingResult {
 export async function train(run: TrainingRun): Promise<TrainingResult> {
   const { trainable, options } = run;
   checkShape(trainable, options);
-  const optimizer = new AdamW(
-    trainable.device,
-    trainable.slabs,
-    options.optimizer,
-    options.clip,
-  );
-  const ring = new LossRing(trainable, options.accumulate, options.log_every);
+  const { optimizer, ring } = allocateTraining(trainable, options);
   try {
     return await trainWith(run, optimizer, ring);
   } catch (error) {
@@ -91,6 +85,19 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
     ring.release();
     optimizer.release();
   }
+}
+
+/** Everything on the device that training needs besides the model. */
+export function allocateTraining(
+  trainable: Trainable,
+  options: TrainingOptions,
+): { optimizer: AdamW; ring: LossRing } {
+  const { device, slabs } = trainable;
+  trainable.forwardBackward; // recorded on first use, with the gradients of activations
+  return {
+    optimizer: new AdamW(device, slabs, options.optimizer, options.clip),
+    ring: new LossRing(trainable, options.accumulate, options.log_every),
+  };
 }
 
 /** Losses without a checkpoint continue nothing. */
@@ -191,9 +198,14 @@ function checkShape({ batchSize, length }: Trainable, options: TrainingOptions):
   }
 }
 
-/** What decides every step: how often the run looks at itself does not. */
+/** What decides every step: how often the run looks at itself, and what it recomputes, does not. */
 function fingerprintOf({ options, seed, dataset, trainable }: TrainingRun): string {
-  const { checkpoint_every: _checkpoint, log_every: _log, ...decisive } = options;
+  const {
+    checkpoint_every: _checkpoint,
+    log_every: _log,
+    activation_checkpointing: _activation,
+    ...decisive
+  } = options;
   return JSON.stringify({
     ...decisive,
     seed,

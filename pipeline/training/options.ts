@@ -52,8 +52,11 @@ export interface TrainingOptions {
   readonly dropout: number;
   /** Whether rows are drawn in an order given by the seed. */
   readonly shuffle: boolean;
-  /** Whether activations are recomputed in the backward pass instead of kept. */
-  readonly checkpointing: boolean;
+  /**
+   * Whether the activations of a block are computed again in the backward pass instead of kept. The
+   * result never depends on it. `auto` is decided when a run is planned: only where memory is short.
+   */
+  readonly activation_checkpointing: "auto" | boolean;
   /** Steps between evaluations; 0: none. */
   readonly evaluate_every: number;
   /** Steps between checkpoints. The result never depends on it. */
@@ -100,8 +103,11 @@ export const trainingShape = {
   dropout: z.number().min(0).lt(1).default(0)
     .describe("Probability that an element of an adapter's pooled input is dropped."),
   shuffle: z.boolean().default(true).describe("Draw rows in an order given by the seed."),
-  checkpointing: z.boolean().default(false)
-    .describe("Recompute activations in the backward pass: less memory, about a third more work."),
+  activation_checkpointing: z.union([z.literal("auto"), z.boolean()]).default("auto")
+    .describe(
+      "Compute activations again in the backward pass instead of keeping them (also called gradient " +
+        "checkpointing): less memory, about a third more work, the same result; auto: only if needed.",
+    ),
   evaluate_every: z.int().nonnegative().default(0)
     .describe("Steps between evaluations; 0: none."),
   checkpoint_every: z.int().positive().default(50)

@@ -21,7 +21,7 @@ Deno.test("defaults", () => {
     clip: 1,
     dropout: 0,
     shuffle: true,
-    checkpointing: false,
+    activation_checkpointing: "auto",
     evaluate_every: 0,
     checkpoint_every: 50,
     log_every: 10,

@@ -5,15 +5,28 @@
  * @module
  */
 
+import type { Tensor } from "../../kernels/device.ts";
 import type { Example } from "../data/dataset.ts";
 import { countTargets, writeRows } from "./batch.ts";
 import type { Trainable } from "./trainable.ts";
 
 /** Elements of the tensor that collects losses, so that many batches share one readback. */
-const COLLECTED_ELEMENTS = 1 << 18;
+const COLLECTED_ELEMENTS = 1 << 16;
 
 /** Called after every readback with the number of rows scored so far. */
 export type ScoreProgress = (rowsDone: number) => void;
+
+const COLLECTION = "token losses";
+
+function collectedBatches(batchElements: number): number {
+  return Math.max(1, Math.floor(COLLECTED_ELEMENTS / batchElements));
+}
+
+/** What {@linkcode scoreRows} allocates for many rows; to be freed by the caller. */
+export function allocateScores({ device, batchSize, length }: Trainable): Tensor {
+  const batchElements = batchSize * length;
+  return device.tensor("f32", [collectedBatches(batchElements) * batchElements], COLLECTION);
+}
 
 /**
  * `-log p` of every target of every row, given the tokens before it in the row: entry `t` of a
@@ -31,8 +44,8 @@ export async function scoreRows(
   const { device, batchSize, length } = trainable;
   const batchElements = batchSize * length;
   const batches = Math.ceil(rows.length / batchSize);
-  const collected = Math.min(batches, Math.max(1, Math.floor(COLLECTED_ELEMENTS / batchElements)));
-  const collection = device.tensor("f32", [Math.max(1, collected) * batchElements], "token losses");
+  const collected = Math.max(1, Math.min(batches, collectedBatches(batchElements)));
+  const collection = device.tensor("f32", [collected * batchElements], COLLECTION);
   const scores: Float64Array[] = [];
   try {
     for (let first = 0; first < batches; first += collected) {

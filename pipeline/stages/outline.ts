@@ -1,0 +1,65 @@
+/**
+ * What a model or adapter artifact will be, before it exists: what decides the memory of every stage
+ * that reads it.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { Device } from "../../kernels/device.ts";
+import { type AdapterOutline, placeOutline } from "../adapters/placement.ts";
+import { readJson, statOrNull } from "../formats/files.ts";
+import { INDEX_FILE, SINGLE_FILE } from "../formats/hugging_face.ts";
+import { parseConfig } from "../models/config.ts";
+import {
+  allocateLanguageModel,
+  type LanguageModel,
+  type ModelOutline,
+} from "../models/language_model.ts";
+import { ModelFolder } from "../models/model_folder.ts";
+
+/** An adapter without its values. */
+export interface PlannedAdapter extends AdapterOutline {
+  readonly description: { readonly form: string };
+}
+
+/** An artifact of kind `model` or `adapter` without its values; a `TrainedModel` is one too. */
+export interface ArtifactOutline {
+  /** The base, or the weights that full training leaves. */
+  readonly model: ModelOutline;
+  /** Null for a plain model and for the form `full`. */
+  readonly adapter: PlannedAdapter | null;
+  /** Whether the weights themselves train. */
+  readonly full: boolean;
+  /** Longest row of the text that travels with a trained adapter; 0 if it was not trained. */
+  readonly probeLength: number;
+}
+
+/** The outline of a stage's input, which the graph passes on without knowing its type. */
+export function inputOutline(input: unknown): ArtifactOutline {
+  if (input === null) throw new RangeError("The stage reads a model, but none was planned");
+  return input as ArtifactOutline;
+}
+
+/** A plain model. */
+export function plainOutline(model: ModelOutline): ArtifactOutline {
+  return { model, adapter: null, full: false, probeLength: 0 };
+}
+
+/** A model folder: from the headers of its weights, or, where they are missing, from `config.json`. */
+export function readOutline(folder: string): ModelOutline {
+  const weights = [SINGLE_FILE, INDEX_FILE].some((name) => statOrNull(join(folder, name)) !== null);
+  if (weights) {
+    using model = ModelFolder.open(folder);
+    return model;
+  }
+  const file = join(folder, "config.json");
+  return { config: parseConfig(readJson(file, "a model folder"), file), moduleFormat: () => null };
+}
+
+/** Allocates a frozen model, with its adapter if it has one. */
+export function allocateFrozen(device: Device, { model, adapter }: ArtifactOutline): LanguageModel {
+  return adapter === null
+    ? allocateLanguageModel(device, model)
+    : allocateLanguageModel(device, model, undefined, placeOutline(adapter));
+}

@@ -229,6 +229,14 @@ export const v128 = {
   load32Zero: load("v128", 2, simd(0x5c)),
   load64Zero: load("v128", 3, simd(0x5d)),
   store: store("v128", 4, simd(11)),
+  /** Replaces one 32-bit lane by a word of memory. */
+  load32Lane: (
+    address: Expression<"i32" | "i64">,
+    value: Expression<"v128">,
+    lane: number,
+    offset = 0,
+  ): Expression<"v128"> =>
+    join("v128", [...simd(0x56), 2, ...unsigned(offset), lane], address, value),
   /** Stores one 32-bit lane. */
   store32Lane: (
     address: Expression<"i32" | "i64">,
@@ -274,6 +282,7 @@ export const i8x16 = {
   swizzle: binary("v128", "v128", ...simd(14)),
   /** As swizzle, for indices known to lie in 0-15: one instruction on x86. */
   relaxedSwizzle: binary("v128", "v128", ...simd(0x100)),
+  eq: binary("v128", "v128", ...simd(35)),
   shl: shift(107),
   shrU: shift(109),
   add: binary("v128", "v128", ...simd(110)),
@@ -328,6 +337,10 @@ export const f32x4 = {
   div: binary("v128", "v128", ...simd(231)),
   min: binary("v128", "v128", ...simd(232)),
   max: binary("v128", "v128", ...simd(233)),
+  /** `right < left ? right : left`: NaN on the left stays. */
+  pmin: binary("v128", "v128", ...simd(234)),
+  /** `left < right ? right : left`: NaN on the left stays. */
+  pmax: binary("v128", "v128", ...simd(235)),
   /** One instruction on x86 and ARM; what it does with NaN and with zeros of two signs differs. */
   relaxedMin: binary("v128", "v128", ...simd(0x10d)),
   relaxedMax: binary("v128", "v128", ...simd(0x10e)),

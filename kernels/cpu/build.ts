@@ -6,9 +6,9 @@
  */
 
 import { CATALOG } from "./catalog.ts";
-import { COMMAND, KERNEL_SIGNATURE, KernelBuilder } from "./kernel.ts";
+import { COMMAND, KERNEL_SIGNATURE, KernelBuilder, type SharedFunction } from "./kernel.ts";
 import { i32, i64 } from "./wasm/expression.ts";
-import type { FunctionBuilder, Local } from "./wasm/function.ts";
+import type { Callee, FunctionBuilder, Local } from "./wasm/function.ts";
 import { ModuleBuilder } from "./wasm/module.ts";
 
 /** Layout of the barrier in memory, in bytes. */
@@ -26,9 +26,15 @@ const SPINS = 10_000;
 /** The module in the binary format. Equal sources give equal bytes. */
 export function buildKernels(): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder({ memory64: true });
+  const shared = new Map<SharedFunction, Callee>();
+  const resolve = (item: SharedFunction): Callee => {
+    const known = shared.get(item) ?? module.function(item, (f) => item.build(f));
+    shared.set(item, known);
+    return known;
+  };
   const kernels = CATALOG.map((kernel) =>
     module.add({ parameters: KERNEL_SIGNATURE }, () => {
-      const f = new KernelBuilder();
+      const f = new KernelBuilder(resolve);
       kernel.build(f, f.parameters(kernel.parameters));
       return f;
     })

@@ -4,10 +4,16 @@
  * @module
  */
 
+import { absmaxKernels } from "./absmax.ts";
+import { dequantizeKernels } from "./dequantize.ts";
 import { elementwiseKernels } from "./elementwise.ts";
 import type { Kernel, Parameters } from "./kernel.ts";
+import { linearKernels } from "./linear.ts";
 
 /** All kernels. */
 export const CATALOG: readonly Kernel<Parameters>[] = [
   ...elementwiseKernels,
+  ...linearKernels,
+  ...absmaxKernels,
+  ...dequantizeKernels,
 ];

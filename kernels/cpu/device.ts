@@ -57,6 +57,8 @@ export class CpuDevice implements Device {
   readonly #threads: Threads;
   readonly #host: RecordingHost;
   readonly #allocations = new Set<Allocation>();
+  /** Tables that kernels read; they stay. */
+  readonly #constants = new Map<Float32Array, Tensor>();
   /** Ranges that queued work may still use: free once `job` jobs are done. */
   #retired: { range: Range; job: number }[] = [];
   #closed = false;
@@ -70,6 +72,8 @@ export class CpuDevice implements Device {
     this.info = info;
     this.#host = {
       memory,
+      wide: false,
+      constant: (values) => this.#constant(values),
       back: (allocation, label) => this.#back(allocation, label, false),
       release: (allocation) => this.#release(allocation),
     };
@@ -212,6 +216,15 @@ export class CpuDevice implements Device {
     return dtype === "f32"
       ? this.#memory.floats(address, length)
       : this.#memory.words(address, length);
+  }
+
+  #constant(values: Float32Array): Tensor {
+    const known = this.#constants.get(values);
+    if (known !== undefined) return known;
+    const tensor = this.tensor("f32", [values.length], "constant");
+    this.write(tensor, values);
+    this.#constants.set(values, tensor);
+    return tensor;
   }
 
   #idle(): boolean {

@@ -20,7 +20,8 @@ import {
   type Operand,
   toExpression,
 } from "./wasm/expression.ts";
-import { FunctionBuilder, type Local } from "./wasm/function.ts";
+import { type Callee, FunctionBuilder, type Local } from "./wasm/function.ts";
+import type { ValueType } from "./wasm/expression.ts";
 
 /** What a parameter holds: the address of a tensor (0 for none), an unsigned integer or a float. */
 export type ParameterKind = "tensor" | "i32" | "f32" | "f64";
@@ -54,6 +55,13 @@ export function kernel<const P extends Parameters>(
   return { name, parameters, build };
 }
 
+/** A function that kernels call; it is in the module once, however many call it. */
+export interface SharedFunction {
+  readonly parameters: readonly ValueType[];
+  /** Writes the body. */
+  build(f: FunctionBuilder): void;
+}
+
 /** Layout of a command in memory, in bytes. */
 export const COMMAND = {
   /** u32: index of the kernel in the catalog. */
@@ -77,10 +85,12 @@ export class KernelBuilder extends FunctionBuilder {
   /** Address of this thread's {@linkcode THREAD_SCRATCH_BYTES} of scratch memory. */
   readonly scratch: Local<"i64">;
   readonly #command: Local<"i64">;
+  readonly #resolve: (shared: SharedFunction) => Callee;
 
   /** The function takes the addresses of the command and of this thread's scratch memory. */
-  constructor() {
+  constructor(resolve: (shared: SharedFunction) => Callee) {
     super(KERNEL_SIGNATURE);
+    this.#resolve = resolve;
     this.#command = this.parameter(0, "i64");
     this.scratch = this.parameter(1, "i64");
   }
@@ -92,6 +102,11 @@ export class KernelBuilder extends FunctionBuilder {
       return [name, this.let(LOAD[kind](this.#command, offset))];
     });
     return Object.fromEntries(locals) as LocalsOf<P>;
+  }
+
+  /** Calls a shared function. */
+  callShared(shared: SharedFunction, ...operands: Expression[]): void {
+    this.call(this.#resolve(shared), ...operands);
   }
 
   /**

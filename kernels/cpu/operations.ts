@@ -6,7 +6,9 @@
 
 import type { Operations } from "../device.ts";
 import * as shapes from "../shapes.ts";
+import { dequantize } from "./dequantize.ts";
 import { add, copy, fill } from "./elementwise.ts";
+import { linear, linearTransposed, matmul } from "./linear.ts";
 import type { Recorder, RecordingBuilder } from "./recording.ts";
 
 /** Operations that append their kernel calls to `builder`. */
@@ -26,5 +28,9 @@ export function createOperations(builder: RecordingBuilder): Operations {
     fill: operation(shapes.checkFill, fill),
     copy: operation(shapes.checkCopy, copy),
     add: operation(shapes.checkAdd, add),
+    linear: operation(shapes.checkLinear, linear),
+    linearTransposed: operation(shapes.checkLinearTransposed, linearTransposed),
+    matmul: operation(shapes.checkMatmul, matmul),
+    dequantize: operation(shapes.checkDequantize, dequantize),
   } as unknown as Operations;
 }

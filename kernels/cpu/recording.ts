@@ -25,6 +25,10 @@ export type ValuesOf<P extends Parameters> = { readonly [Name in keyof P]: Value
 export interface Recorder {
   /** Appends one call of a kernel. */
   call<P extends Parameters>(kernel: Kernel<P>, values: ValuesOf<P>): void;
+  /** Whether V8 packs neighbouring vectors into one of 256 bits; kernels may choose by it. */
+  readonly wide: boolean;
+  /** A tensor with these values, on the device once for all recordings; `values` is never changed. */
+  constant(values: Float32Array): Tensor;
   /** Uninitialized memory for the results of one kernel of an operation on the way to the next. */
   scratch(dtype: DType, shape: readonly number[]): Tensor;
 }
@@ -32,6 +36,10 @@ export interface Recorder {
 /** What a recording needs of its device. */
 export interface RecordingHost {
   readonly memory: LinearMemory;
+  /** See {@linkcode Recorder.wide}. */
+  readonly wide: boolean;
+  /** See {@linkcode Recorder.constant}. */
+  constant(values: Float32Array): Tensor;
   /** Gives an allocation its memory, with whatever was in it before. */
   back(allocation: Allocation, label: string): void;
   /** Takes the memory of an allocation back. */
@@ -58,6 +66,14 @@ export class RecordingBuilder implements Recorder {
   constructor(host: RecordingHost, label: string) {
     this.#host = host;
     this.#label = label;
+  }
+
+  get wide(): boolean {
+    return this.#host.wide;
+  }
+
+  constant(values: Float32Array): Tensor {
+    return this.#host.constant(values);
   }
 
   call<P extends Parameters>(kernel: Kernel<P>, values: ValuesOf<P>): void {

@@ -52,11 +52,13 @@ export class ModuleBuilder {
 
   /** Adds a function whose body a builder of the caller's holds. */
   add(signature: { parameters: readonly ValueType[] }, build: () => FunctionBuilder): Callee {
+    // Building may add the functions that the body calls; they come first.
+    const body = build().build();
     const callee = {
       index: this.#functions.length,
       parameters: signature.parameters,
       result: null,
-      body: build().build(),
+      body,
     };
     this.#functions.push(callee);
     this.#signature(callee);

@@ -4,10 +4,18 @@
  * @module
  */
 
-import type { Operations, Tensor } from "../../kernels/device.ts";
+import type { KeyValueCache, Operations, Tensor } from "../../kernels/device.ts";
 import type { BlockActivations, BlockEnvironment, BlockGradients } from "./block_tensors.ts";
 import type { Block, Linear } from "./language_model.ts";
 import { backwardLinear, forwardLinear } from "./linear_layer.ts";
+
+/** How a block runs forward. */
+export interface ForwardOptions {
+  /** Whether adapters drop elements of their inputs. */
+  readonly dropout: boolean;
+  /** Earlier tokens of the sequences, which the new ones join: for generation. */
+  readonly cache?: KeyValueCache;
+}
 
 /** `output = block(input)`, both `[T, hidden]`; saves what the backward pass needs. */
 export function forwardBlock(
@@ -17,7 +25,7 @@ export function forwardBlock(
   activations: BlockActivations,
   input: Tensor,
   output: Tensor,
-  options: { readonly dropout: boolean },
+  { dropout, cache }: ForwardOptions,
 ): void {
   const { config, attention } = environment;
   const epsilon = config.normEpsilon;
@@ -30,7 +38,7 @@ export function forwardBlock(
       to,
       activations.hidden[linear.shape.name],
       accumulate,
-      options.dropout,
+      dropout,
     );
 
   operations.rmsNorm({
@@ -57,16 +65,23 @@ export function forwardBlock(
       });
     }
   }
-  rotate(operations, environment, activations.queries, config.heads, false);
-  rotate(operations, environment, activations.keys, config.kvHeads, false);
-  operations.attention({
-    ...attention,
-    queries: activations.queries,
-    keys: activations.keys,
-    values: activations.values,
-    output: activations.attended,
-    logSumExp: activations.logSumExp,
-  });
+  const positions = cache?.positions;
+  rotate(operations, environment, activations.queries, config.heads, false, positions);
+  rotate(operations, environment, activations.keys, config.kvHeads, false, positions);
+  const { queries, keys, values, attended, logSumExp } = activations;
+  if (cache === undefined) {
+    operations.attention({
+      ...attention,
+      queries,
+      keys,
+      values,
+      output: attended,
+      logSumExp,
+    });
+  } else {
+    operations.appendToCache({ ...cache, keys, values });
+    operations.cachedAttention({ ...attention, ...cache, queries, output: attended });
+  }
 
   operations.copy({ input, output: activations.middle });
   apply(linears.o_proj, activations.attended, activations.middle, true);
@@ -207,6 +222,7 @@ function rotate(
   values: Tensor,
   heads: number,
   inverse: boolean,
+  positions?: Tensor,
 ): void {
   operations.rope({
     values,
@@ -217,5 +233,6 @@ function rotate(
     length: attention.length,
     layout: config.ropeLayout,
     inverse,
+    ...(positions === undefined ? {} : { positions }),
   });
 }

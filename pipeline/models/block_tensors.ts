@@ -69,14 +69,18 @@ export interface BlockGradients {
   readonly up: Tensor;
 }
 
-/** Rotary tables and shapes for batches of `shape`. */
+/**
+ * Rotary tables and shapes for batches of `shape`; with a cache, sequences have more positions than
+ * new tokens.
+ */
 export function blockEnvironment(
   scope: TensorScope,
   config: ModelConfig,
   { batchSize, length }: BatchShape,
+  positions: number = length,
 ): BlockEnvironment {
-  const tables = ropeTables(config, length);
-  const shape = [length, config.rotaryDim / 2];
+  const tables = ropeTables(config, positions);
+  const shape = [positions, config.rotaryDim / 2];
   const cosines = scope.tensor("f32", shape, "rope cosines");
   const sines = scope.tensor("f32", shape, "rope sines");
   scope.device.write(cosines, tables.cosines);
@@ -94,7 +98,7 @@ export function blockEnvironment(
       kvHeads,
       headDim,
       scale: 1 / Math.sqrt(headDim),
-      ...(slidingWindow !== null && slidingWindow < length ? { window: slidingWindow } : {}),
+      ...(slidingWindow !== null && slidingWindow < positions ? { window: slidingWindow } : {}),
     },
   };
 }

@@ -138,6 +138,7 @@ async function compare(python: string, folder: string): Promise<void> {
     device,
     {
       config: source.config,
+      moduleFormat: () => null,
       weight: ({ path }) => Promise.resolve(base.get(path)!),
       floats: (name) => source.floats(name),
     },

@@ -93,7 +93,10 @@ export async function readBackAdapter(
   adapter: HostAdapter,
 ): Promise<HostAdapter> {
   const modules = new Map<string, HostModule>();
-  const read = async (tensor: Tensor) => Float32Array.from(await model.device.readFloats(tensor));
+  const read = async (tensor: Tensor) => {
+    const values = await model.device.readFloats(tensor);
+    return values instanceof Float32Array ? values : Float32Array.from(values);
+  };
   for (const block of model.blocks) {
     for (const { shape: { path }, adapter: placed } of Object.values(block.linears)) {
       const module = adapter.modules.get(path);

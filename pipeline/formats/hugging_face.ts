@@ -34,8 +34,8 @@ export interface TensorSource {
   readFloats(name: string): Float32Array<ArrayBuffer>;
   /** Rows of its first dimension as f32. */
   readRows(name: string, first: number, count: number): Float32Array<ArrayBuffer>;
-  /** Its bytes as stored. */
-  readBytes(name: string): Uint8Array<ArrayBuffer>;
+  /** Its bytes as stored, or `count` of them from `first` on. */
+  readBytes(name: string, first?: number, count?: number): Uint8Array<ArrayBuffer>;
   /** Closes the files. */
   close(): void;
   /** Closes the files at the end of a `using` block. */
@@ -125,8 +125,8 @@ class FolderTensors implements TensorSource {
     return this.#file(name).readRows(name, first, count);
   }
 
-  readBytes(name: string): Uint8Array<ArrayBuffer> {
-    return this.#file(name).readBytes(name);
+  readBytes(name: string, first?: number, count?: number): Uint8Array<ArrayBuffer> {
+    return this.#file(name).readBytes(name, first, count);
   }
 
   close(): void {

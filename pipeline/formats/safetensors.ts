@@ -108,13 +108,20 @@ export class SafetensorsFile {
   }
 
   /**
-   * The stored bytes of a tensor.
+   * The stored bytes of a tensor, or `count` of them from `first` on.
    *
+   * @throws {RangeError} If the tensor has no such bytes.
    * @throws {UserError} If the file has no such tensor.
    */
-  readBytes(name: string): Uint8Array<ArrayBuffer> {
+  readBytes(name: string, first = 0, count?: number): Uint8Array<ArrayBuffer> {
     const { begin, end } = this.#tensor(name);
-    return this.#read(this.#dataStart + begin, end - begin);
+    const bytes = count ?? end - begin - first;
+    if (!(first >= 0 && bytes >= 0 && begin + first + bytes <= end)) {
+      throw new RangeError(
+        `Cannot read bytes ${first} to ${first + bytes} of "${name}": it has ${end - begin}`,
+      );
+    }
+    return this.#read(this.#dataStart + begin + first, bytes);
   }
 
   /**

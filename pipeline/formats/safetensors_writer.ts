@@ -21,7 +21,9 @@ export class SafetensorsWriter {
   readonly #temporary: string;
   readonly #file: Deno.FsFile;
   readonly #dataStart: number;
-  readonly #missing: Map<string, TensorInfo>;
+  readonly #tensors: ReadonlyMap<string, TensorInfo>;
+  /** Bytes that are not written yet, of tensors that are not complete. */
+  readonly #missing: Map<string, number>;
   #open = true;
 
   private constructor(
@@ -32,7 +34,8 @@ export class SafetensorsWriter {
     const { bytes, tensors } = encodeHeader(declarations, { format: "pt", ...metadata }, path);
     this.#path = path;
     this.#temporary = `${path}.${crypto.randomUUID()}.tmp`;
-    this.#missing = tensors;
+    this.#tensors = tensors;
+    this.#missing = new Map([...tensors].map(([name, { begin, end }]) => [name, end - begin]));
     this.#dataStart = bytes.length;
     this.#file = this.#attempt(() =>
       Deno.openSync(this.#temporary, { write: true, createNew: true })
@@ -60,7 +63,7 @@ export class SafetensorsWriter {
   }
 
   /**
-   * Writes one tensor.
+   * Writes one tensor, or the part of it that starts `first` bytes in.
    *
    * A `Float32Array` is stored as the declared F32, or rounded to nearest even as F16 or BF16; a
    * `Uint32Array` goes with U32, an `Int32Array` with I32, a `Uint16Array` with U16 or as the raw
@@ -70,21 +73,24 @@ export class SafetensorsWriter {
    * its dtype and shape.
    * @throws {UserError} If the disk is full or cannot be written.
    */
-  write(name: string, values: TensorValues): void {
-    const tensor = this.#missing.get(name);
-    if (tensor === undefined) {
+  write(name: string, values: TensorValues, first?: number): void {
+    const tensor = this.#tensors.get(name);
+    const missing = this.#missing.get(name);
+    if (tensor === undefined || missing === undefined) {
       throw new RangeError(`Cannot write tensor "${name}": it is not declared or already written`);
     }
     const { dtype, shape, begin, end } = tensor;
     const rounded = values instanceof Float32Array && (dtype === "F16" || dtype === "BF16");
     const bytes = rounded ? values.length * 2 : values.byteLength;
-    if (bytes !== end - begin || !(rounded || holds(values, dtype))) {
+    const size = end - begin;
+    const fits = first === undefined ? bytes === size : first >= 0 && first + bytes <= size;
+    if (!fits || bytes > missing || !(rounded || holds(values, dtype))) {
       throw new RangeError(
         `Cannot write tensor "${name}": ${values.constructor.name} of ${values.length} elements ` +
           `does not fit ${dtype} [${shape.join(", ")}]`,
       );
     }
-    const start = this.#dataStart + begin;
+    const start = this.#dataStart + begin + (first ?? 0);
     if (rounded) {
       const round = dtype === "F16" ? float32ToFloat16 : float32ToBfloat16;
       for (let at = 0; at < values.length; at += CONVERSION_BLOCK) {
@@ -93,7 +99,8 @@ export class SafetensorsWriter {
     } else {
       this.#writeAt(start, values);
     }
-    this.#missing.delete(name);
+    if (bytes === missing) this.#missing.delete(name);
+    else this.#missing.set(name, missing - bytes);
   }
 
   /**

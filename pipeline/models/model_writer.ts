@@ -5,12 +5,12 @@
  */
 
 import { join } from "node:path";
-import { INDEX_FILE, SINGLE_FILE } from "../formats/hugging_face.ts";
-import { SafetensorsWriter } from "../formats/safetensors.ts";
+import { INDEX_FILE, SINGLE_FILE, type TensorSource } from "../formats/hugging_face.ts";
+import { SafetensorsWriter, type TensorValues } from "../formats/safetensors.ts";
 import { DTYPE_BYTES, elementCount } from "../formats/safetensors_header.ts";
 import { plainTensors } from "./architecture.ts";
 import type { ModelFolder } from "./model_folder.ts";
-import type { NamedTensor, WeightDtype } from "./quantized_tensors.ts";
+import type { TensorOutline, WeightDtype } from "./quantized_tensors.ts";
 
 /** Files of a model folder that belong to its tokenizer and generation, copied as they are. */
 const COMPANIONS = [
@@ -32,65 +32,94 @@ export const TORCH_DTYPES: Readonly<Record<WeightDtype, string>> = {
   BF16: "bfloat16",
 };
 
-/** Bytes of tensors in a file, unless one alone is larger. */
-const SHARD_BYTES = 512 * 2 ** 20;
+/** Bytes of tensors in a file, unless one alone is larger; what Hugging Face's tools write, too. */
+const SHARD_BYTES = 5e9;
+
+/** Bytes of a tensor that are copied at a time from one folder to another. */
+const COPIED_BYTES = 4 * 2 ** 20;
+
+/** A file of the folder: its tensors, and the writer while not all of them are written. */
+interface Shard {
+  readonly file: string;
+  readonly tensors: TensorOutline[];
+  writer: SafetensorsWriter | null;
+  missing: number;
+}
 
 /**
- * Collects tensors and writes them in shards of half a gigabyte, so that host memory holds one shard
- * or one tensor at most, whatever the model's size. A model that fits into one shard becomes
+ * Writes tensors as they come, in files of at most five gigabytes, so that host memory holds one
+ * tensor at most, whatever the model's size. A model that fits into one file becomes
  * `model.safetensors`.
  */
-export class ModelWriter {
+export class ModelWriter implements Disposable {
   readonly #folder: string;
-  readonly #shardBytes: number;
-  readonly #shardOf = new Map<string, number>();
-  readonly #shards: string[] = [];
-  #pending: NamedTensor[] = [];
-  #pendingBytes = 0;
-  #totalBytes = 0;
+  readonly #shards: readonly Shard[];
+  readonly #shardOf = new Map<string, Shard>();
+  readonly #totalBytes: number;
 
-  /** Prepares to write into an existing folder; nothing is written before the first shard is full. */
-  constructor(folder: string, options: { readonly shardBytes?: number } = {}) {
+  /**
+   * Prepares to write into an existing folder; nothing is written before the first tensor.
+   *
+   * @param tensors All tensors that will be written, in the order of the files.
+   * @throws {RangeError} If there are two of one name.
+   */
+  constructor(
+    folder: string,
+    tensors: Iterable<TensorOutline>,
+    options: { readonly shardBytes?: number } = {},
+  ) {
+    const groups = grouped(tensors, options.shardBytes ?? SHARD_BYTES);
     this.#folder = folder;
-    this.#shardBytes = options.shardBytes ?? SHARD_BYTES;
+    this.#shards = groups.map((tensors, index) => ({
+      file: groups.length === 1
+        ? SINGLE_FILE
+        : `model-${digits(index + 1)}-of-${digits(groups.length)}.safetensors`,
+      tensors,
+      writer: null,
+      missing: tensors.length,
+    }));
+    for (const shard of this.#shards) {
+      for (const { name } of shard.tensors) {
+        if (this.#shardOf.has(name)) {
+          throw new RangeError(`Cannot write ${folder}: tensor "${name}" is declared twice`);
+        }
+        this.#shardOf.set(name, shard);
+      }
+    }
+    this.#totalBytes = groups.flat().reduce((sum, tensor) => sum + bytesOf(tensor), 0);
   }
 
   /**
-   * Adds a tensor; its values must not change afterwards.
+   * Writes a tensor.
    *
-   * @throws {RangeError} If there is a tensor of its name already.
+   * @throws {RangeError} If it was not declared, is written already, or does not fit its declaration.
    * @throws {UserError} If the disk is full or cannot be written.
    */
-  add(tensor: NamedTensor): void {
-    const { name, dtype, shape } = tensor;
-    if (this.#shardOf.has(name)) {
-      throw new RangeError(`Cannot write ${this.#folder}: tensor "${name}" is declared twice`);
-    }
-    const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
-    if (this.#pending.length > 0 && this.#pendingBytes + bytes > this.#shardBytes) this.#flush();
-    this.#shardOf.set(name, this.#shards.length);
-    this.#pending.push(tensor);
-    this.#pendingBytes += bytes;
-    this.#totalBytes += bytes;
+  write(name: string, values: TensorValues): void {
+    const shard = this.#open(name);
+    shard.writer?.write(name, values);
+    this.#written(shard);
   }
 
-  /** Writes the last shard, the index if there are several, `config.json` and the companions. */
-  async finish(config: Readonly<Record<string, unknown>>, companionsFrom?: string): Promise<void> {
-    if (this.#pending.length > 0 || this.#shards.length === 0) this.#flush();
-    const names = this.#shards.map((_, index) =>
-      this.#shards.length === 1
-        ? SINGLE_FILE
-        : `model-${digits(index + 1)}-of-${digits(this.#shards.length)}.safetensors`
-    );
-    for (const [index, shard] of this.#shards.entries()) {
-      await Deno.rename(shard, join(this.#folder, names[index] ?? ""));
+  /** Copies the bytes of a tensor that has the declared width in `source`, piece by piece. */
+  copy(name: string, source: TensorSource, storedName: string): void {
+    const shard = this.#open(name);
+    const total = bytesOf({ dtype: source.dtype(storedName), shape: source.shape(storedName) });
+    for (let start = 0; start < total; start += COPIED_BYTES) {
+      const bytes = source.readBytes(storedName, start, Math.min(COPIED_BYTES, total - start));
+      shard.writer?.write(name, bytes, start);
     }
-    if (names.length > 1) {
+    this.#written(shard);
+  }
+
+  /** Writes the index if there are several files, `config.json` and the companions. */
+  async finish(config: Readonly<Record<string, unknown>>, companionsFrom?: string): Promise<void> {
+    const unfinished = this.#shards.find(({ missing }) => missing > 0);
+    if (unfinished !== undefined) this.#writerOf(unfinished).finish(); // throws, naming the tensor
+    if (this.#shards.length > 1) {
       await this.#writeJson(INDEX_FILE, {
         metadata: { total_size: this.#totalBytes },
-        weight_map: Object.fromEntries(
-          [...this.#shardOf].map(([name, shard]) => [name, names[shard]]),
-        ),
+        weight_map: Object.fromEntries([...this.#shardOf].map(([name, { file }]) => [name, file])),
       });
     }
     await this.#writeJson("config.json", config);
@@ -104,14 +133,30 @@ export class ModelWriter {
     }
   }
 
-  #flush(): void {
-    const path = join(this.#folder, `shard-${this.#shards.length}.safetensors`);
-    using writer = SafetensorsWriter.create(path, this.#pending);
-    for (const { name, values } of this.#pending) writer.write(name, values);
-    writer.finish();
-    this.#shards.push(path);
-    this.#pending = [];
-    this.#pendingBytes = 0;
+  /** Removes files that are not complete. */
+  [Symbol.dispose](): void {
+    for (const { writer } of this.#shards) writer?.discard();
+  }
+
+  #open(name: string): Shard {
+    const shard = this.#shardOf.get(name);
+    if (shard === undefined) {
+      throw new RangeError(`Cannot write ${this.#folder}: tensor "${name}" is not declared`);
+    }
+    this.#writerOf(shard);
+    return shard;
+  }
+
+  #writerOf(shard: Shard): SafetensorsWriter {
+    return shard.writer ??= SafetensorsWriter.create(
+      join(this.#folder, shard.file),
+      shard.tensors,
+    );
+  }
+
+  #written(shard: Shard): void {
+    shard.missing--;
+    if (shard.missing === 0) shard.writer?.finish();
   }
 
   #writeJson(name: string, value: unknown): Promise<void> {
@@ -119,10 +164,37 @@ export class ModelWriter {
   }
 }
 
-/** Adds what no quantizer and no adapter touches (embedding, norms, biases, head), as wide as it was. */
+/** Consecutive tensors of at most `limit` bytes together. */
+function grouped(tensors: Iterable<TensorOutline>, limit: number): TensorOutline[][] {
+  const groups: TensorOutline[][] = [[]];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    if (bytes > 0 && bytes + bytesOf(tensor) > limit) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1)?.push(tensor);
+    bytes += bytesOf(tensor);
+  }
+  return groups;
+}
+
+function bytesOf({ dtype, shape }: Pick<TensorOutline, "dtype" | "shape">): number {
+  return elementCount(shape) * DTYPE_BYTES[dtype];
+}
+
+/** What no quantizer and no adapter touches (embedding, norms, biases, head), as wide as it was. */
+export function plainOutlines(source: ModelFolder): TensorOutline[] {
+  return plainTensors(source.config)
+    .map(({ name, shape }) => ({ name, shape, dtype: source.keptDtype(name) }));
+}
+
+/** Writes the tensors of {@linkcode plainOutlines}. */
 export async function copyPlainTensors(source: ModelFolder, writer: ModelWriter): Promise<void> {
-  for (const { name, shape } of plainTensors(source.config)) {
-    writer.add({ name, shape, dtype: source.keptDtype(name), values: await source.floats(name) });
+  for (const { name, dtype } of plainOutlines(source)) {
+    const stored = source.storedName(name);
+    if (source.tensors.dtype(stored) === dtype) writer.copy(name, source.tensors, stored);
+    else writer.write(name, await source.floats(name));
   }
 }
 

@@ -8,6 +8,17 @@ function tensor(name: string, ...values: number[]): NamedTensor {
   return { name, dtype: "F32", shape: [values.length], values: Float32Array.from(values) };
 }
 
+function written(
+  folder: string,
+  tensors: readonly NamedTensor[],
+  shardBytes?: number,
+): ModelWriter {
+  const options = shardBytes === undefined ? {} : { shardBytes };
+  const writer = new ModelWriter(folder, tensors, options);
+  for (const { name, values } of tensors) writer.write(name, values);
+  return writer;
+}
+
 async function withFolder(use: (folder: string) => Promise<void> | void): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
@@ -27,8 +38,7 @@ function readIndex(folder: string): unknown {
 
 Deno.test("ModelWriter writes one file where everything fits", () =>
   withFolder(async (folder) => {
-    const writer = new ModelWriter(folder);
-    for (const part of [tensor("a", 1, 2), tensor("b", 3)]) writer.add(part);
+    using writer = written(folder, [tensor("a", 1, 2), tensor("b", 3)]);
     await writer.finish({ model_type: "llama" });
     assert.deepEqual(fileNames(folder), ["config.json", "model.safetensors"]);
     using tensors = openTensors(folder);
@@ -38,9 +48,8 @@ Deno.test("ModelWriter writes one file where everything fits", () =>
 
 Deno.test("ModelWriter splits by size, in order, and indexes the shards", () =>
   withFolder(async (folder) => {
-    const writer = new ModelWriter(folder, { shardBytes: 12 });
     const tensors = [tensor("a", 1, 2), tensor("b", 3), tensor("c", 4, 5, 6, 7), tensor("d", 8)];
-    for (const part of tensors) writer.add(part);
+    using writer = written(folder, tensors, 12);
     await writer.finish({});
     assert.deepEqual(fileNames(folder), [
       "config.json",
@@ -65,8 +74,11 @@ Deno.test("ModelWriter splits by size, in order, and indexes the shards", () =>
 
 Deno.test("ModelWriter counts bytes as they are stored", () =>
   withFolder(async (folder) => {
-    const writer = new ModelWriter(folder, { shardBytes: 8 });
-    for (const name of ["a", "b", "c"]) writer.add({ ...tensor(name, 1, 2), dtype: "BF16" });
+    const tensors = ["a", "b", "c"].map((name) => ({
+      ...tensor(name, 1, 2),
+      dtype: "BF16" as const,
+    }));
+    using writer = written(folder, tensors, 8);
     await writer.finish({});
     assert.deepEqual(readIndex(folder), {
       metadata: { total_size: 12 },
@@ -78,12 +90,46 @@ Deno.test("ModelWriter counts bytes as they are stored", () =>
     });
   }));
 
-Deno.test("ModelWriter refuses a name that occurs twice", () =>
-  withFolder((folder) => {
-    const writer = new ModelWriter(folder);
-    writer.add(tensor("a", 1, 2));
-    assert.throws(() => writer.add(tensor("a", 3)), /tensor "a" is declared twice/);
+Deno.test("ModelWriter refuses what was declared twice, not declared or not written", () =>
+  withFolder(async (folder) => {
+    assert.throws(
+      () => new ModelWriter(folder, [tensor("a", 1, 2), tensor("a", 3)]),
+      /tensor "a" is declared twice/,
+    );
+    using writer = new ModelWriter(folder, [tensor("a", 1, 2), tensor("b", 3)]);
+    writer.write("b", Float32Array.of(3));
+    assert.throws(() => writer.write("c", Float32Array.of(3)), /tensor "c" is not declared/);
+    await assert.rejects(writer.finish({}), /tensor "a" was not written/);
     assert.deepEqual(fileNames(folder), []);
+  }));
+
+Deno.test("a ModelWriter that is left leaves nothing unfinished", () =>
+  withFolder((folder) => {
+    {
+      using writer = new ModelWriter(folder, [tensor("a", 1, 2), tensor("b", 3)]);
+      writer.write("a", Float32Array.of(1, 2));
+      assert.equal(fileNames(folder).length, 1);
+    }
+    assert.deepEqual(fileNames(folder), []);
+  }));
+
+Deno.test("ModelWriter copies the bytes of tensors", () =>
+  withFolder(async (folder) => {
+    const [from, to] = [join(folder, "from"), join(folder, "to")];
+    for (const path of [from, to]) Deno.mkdirSync(path);
+    const large: NamedTensor = {
+      name: "large",
+      dtype: "F16",
+      shape: [3, 1 << 20],
+      values: Uint16Array.from({ length: 3 << 20 }, (_, index) => Math.imul(index, 40503)) as never,
+    };
+    await written(from, [large]).finish({});
+    using source = openTensors(from);
+    using writer = new ModelWriter(to, [{ ...large, name: "copied" }]);
+    writer.copy("copied", source, "large");
+    await writer.finish({});
+    using copied = openTensors(to);
+    assert.deepEqual(copied.readBytes("copied"), source.readBytes("large"));
   }));
 
 Deno.test("ModelWriter copies the tokenizer of the model it comes from", () =>
@@ -92,8 +138,6 @@ Deno.test("ModelWriter copies the tokenizer of the model it comes from", () =>
     for (const path of [from, to]) Deno.mkdirSync(path);
     Deno.writeTextFileSync(join(from, "tokenizer.json"), "{}");
     Deno.writeTextFileSync(join(from, "notes.txt"), "x");
-    const writer = new ModelWriter(to);
-    writer.add(tensor("a", 1));
-    await writer.finish({}, from);
+    await written(to, [tensor("a", 1)]).finish({}, from);
     assert.deepEqual(fileNames(to), ["config.json", "model.safetensors", "tokenizer.json"]);
   }));

@@ -6,7 +6,7 @@
 
 import type { Tensor } from "../../kernels/device.ts";
 import { readJson } from "../formats/files.ts";
-import { HEAD, modelLinears, plainTensors } from "../models/architecture.ts";
+import { modelLinears, plainTensors } from "../models/architecture.ts";
 import type { ModelConfig } from "../models/config.ts";
 import type { LanguageModel } from "../models/language_model.ts";
 import { ModelWriter, TORCH_DTYPES } from "../models/model_writer.ts";
@@ -38,12 +38,12 @@ export async function writeTrainedWeights(
   from: string,
   dtype: WeightDtype = "F32",
 ): Promise<void> {
-  const writer = new ModelWriter(folder);
-  for (const { name, shape } of fullParameterShapes(model.config)) {
-    if (name === HEAD && model.config.tied) continue;
+  const shapes = fullParameterShapes(model.config);
+  using writer = new ModelWriter(folder, shapes.map(({ name, shape }) => ({ name, shape, dtype })));
+  for (const { name } of shapes) {
     const parameter = model.parameters.get(name);
     if (parameter === null) throw new RangeError(`${name} was not trained`);
-    writer.add({ name, shape, dtype, values: await floats(model, parameter.value) });
+    writer.write(name, await floats(model, parameter.value));
   }
   const json = readJson(`${from}/config.json`, "a model folder");
   await writer.finish(
@@ -53,5 +53,6 @@ export async function writeTrainedWeights(
 }
 
 async function floats(model: LanguageModel, tensor: Tensor): Promise<Float32Array> {
-  return Float32Array.from(await model.device.readFloats(tensor));
+  const values = await model.device.readFloats(tensor);
+  return values instanceof Float32Array ? values : Float32Array.from(values);
 }

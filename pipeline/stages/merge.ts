@@ -14,10 +14,11 @@ import { ModelFolder } from "../models/model_folder.ts";
 import {
   copyPlainTensors,
   ModelWriter,
+  plainOutlines,
   TORCH_DTYPES,
   WEIGHT_DTYPES,
 } from "../models/model_writer.ts";
-import { weightTensors } from "../models/quantized_tensors.ts";
+import { weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
 import { dequantizeHost, type HostWeight } from "../formats/host_weight.ts";
 import { compareModels, rehearseComparison } from "./compare_models.ts";
 import { inputOutline, plainOutline } from "./outline.ts";
@@ -96,8 +97,17 @@ async function writeMerged(
     throw new UserError(`The model in ${model.folder} has this adapter merged already`);
   }
   const dtype = WEIGHT_DTYPES[context.parameters.dtype];
-  const writer = new ModelWriter(context.folder);
   const linears = modelLinears(model.config);
+  using writer = new ModelWriter(context.folder, [
+    ...linears.flatMap((linear) => {
+      if (!exact) return weightOutlines(linear, null, dtype);
+      // A layer that an exact merge leaves alone keeps its values, so it keeps their width.
+      const format = model.moduleFormat(linear.path);
+      const width = format === null ? model.keptDtype(`${linear.path}.weight`) : undefined;
+      return weightOutlines(linear, format, width);
+    }),
+    ...plainOutlines(model),
+  ]);
   let square = 0;
   let merged = 0;
   for (const [done, linear] of linears.entries()) {
@@ -133,11 +143,7 @@ async function writeMerged(
           `is ${weight.format}, which has no zero points`,
       );
     }
-    // A layer that an exact merge leaves alone keeps its values, so it keeps their width.
-    const width = exact && result.format === "dense"
-      ? model.keptDtype(`${linear.path}.weight`)
-      : dtype;
-    for (const tensor of weightTensors(linear.path, result, width)) writer.add(tensor);
+    for (const { name, values } of weightTensors(linear.path, result)) writer.write(name, values);
   }
   await copyPlainTensors(model, writer);
   const { quantization_config: _, ...config } = model.json;

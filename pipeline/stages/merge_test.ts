@@ -55,17 +55,18 @@ async function rewrite(
   extra: readonly NamedTensor[],
   change: (json: Record<string, unknown>) => Record<string, unknown> = (json) => json,
 ): Promise<void> {
-  const writer = new ModelWriter(folder);
   using model = ModelFolder.open(folder);
-  for (const name of model.tensors.names) {
-    writer.add({
+  const tensors = [
+    ...model.tensors.names.map((name) => ({
       name,
       dtype: model.tensors.dtype(name),
       shape: model.tensors.shape(name),
       values: model.tensors.readBytes(name),
-    });
-  }
-  extra.forEach((tensor) => writer.add(tensor));
+    })),
+    ...extra,
+  ];
+  using writer = new ModelWriter(folder, tensors);
+  for (const { name, values } of tensors) writer.write(name, values);
   await writer.finish(change({ ...model.json }));
 }
 

@@ -11,8 +11,8 @@ import { UserError } from "../errors.ts";
 import type { Stage } from "../graph/stage.ts";
 import { modelLinears } from "../models/architecture.ts";
 import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
-import { copyPlainTensors, ModelWriter } from "../models/model_writer.ts";
-import { moduleFormat, weightTensors } from "../models/quantized_tensors.ts";
+import { copyPlainTensors, ModelWriter, plainOutlines } from "../models/model_writer.ts";
+import { weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
 import { weightBytes } from "../formats/host_weight.ts";
 import { inputOutline, plainOutline, readOutline } from "./outline.ts";
 import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
@@ -75,9 +75,14 @@ export const quantize: Stage<QuantizeParameters> = {
       );
     }
     const quantizer = quantizerFor(options);
-    const writer = new ModelWriter(context.folder);
-    const modules: QuantizationConfig["modules"] = {};
+    const format = quantizer.format(options);
     const linears = modelLinears(source.config);
+    using writer = new ModelWriter(context.folder, [
+      ...linears.flatMap((linear) =>
+        weightOutlines(linear, format, source.keptDtype(`${linear.path}.weight`))
+      ),
+      ...plainOutlines(source),
+    ]);
     let bytes = 0;
     let weights = 0;
     for (const [done, linear] of linears.entries()) {
@@ -87,15 +92,15 @@ export const quantize: Stage<QuantizeParameters> = {
       const dense = await source.weight(linear);
       if (dense.format !== "dense") throw new RangeError(`${path} is not dense`);
       const weight = quantizer.quantize(dense.values, rows, columns, options, path);
-      const format = moduleFormat(weight);
-      if (format !== null) modules[path] = format;
-      const dtype = source.keptDtype(`${path}.weight`);
-      for (const tensor of weightTensors(path, weight, dtype)) writer.add(tensor);
+      for (const { name, values } of weightTensors(path, weight)) writer.write(name, values);
       bytes += weightBytes(weight);
       weights += rows * columns;
     }
     await copyPlainTensors(source, writer);
-    const quantized = Object.keys(modules).length > 0;
+    const modules: QuantizationConfig["modules"] = format === null
+      ? {}
+      : Object.fromEntries(linears.map(({ path }) => [path, format]));
+    const quantized = format !== null;
     const { quantization_config: _, ...config } = source.json;
     await writer.finish(
       {

@@ -12,6 +12,9 @@ import { UserError } from "../errors.ts";
 import { statOrNull } from "../formats/files.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
 
+/** Elements that pass through the host at a time: 64 MiB of f32. */
+const PART_ELEMENTS = 2 ** 24;
+
 /** What a checkpoint holds besides tensors. */
 export interface CheckpointMetadata {
   /** Optimizer steps done. */
@@ -40,16 +43,26 @@ export async function saveCheckpoint(
     { step: String(step), fingerprint },
   );
   for (const [name, tensor] of tensors) {
-    const values = await device.readFloats(tensor);
-    if (!values.every(Number.isFinite)) {
-      throw new UserError(
-        `Training diverged at step ${step}: ${name} holds NaN or infinity; lower optimizer.lr or ` +
-          `set clip (the checkpoint before it is kept)`,
-      );
+    for (const { first, count } of parts(tensor)) {
+      const values = await device.readFloats(device.view(tensor, first, [count]));
+      if (!values.every(Number.isFinite)) {
+        throw new UserError(
+          `Training diverged at step ${step}: ${name} holds NaN or infinity; lower optimizer.lr or ` +
+            `set clip (the checkpoint before it is kept)`,
+        );
+      }
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      writer.write(name, bytes, first * values.BYTES_PER_ELEMENT);
     }
-    writer.write(name, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
   writer.finish();
+}
+
+/** A tensor in parts that the host can hold, first to last. */
+function* parts({ size }: Tensor): Generator<{ first: number; count: number }> {
+  for (let first = 0; first < size; first += PART_ELEMENTS) {
+    yield { first, count: Math.min(PART_ELEMENTS, size - first) };
+  }
 }
 
 /** Removes what processes that were killed while writing this checkpoint have left beside it. */
@@ -84,11 +97,15 @@ export function loadCheckpoint(
     );
   }
   for (const [name, tensor] of tensors) {
-    const { buffer } = file.readBytes(name);
-    device.write(
-      tensor,
-      file.tensors.get(name)?.dtype === "F64" ? new Float64Array(buffer) : new Float32Array(buffer),
-    );
+    const Values = file.tensors.get(name)?.dtype === "F64" ? Float64Array : Float32Array;
+    for (const { first, count } of parts(tensor)) {
+      const width = Values.BYTES_PER_ELEMENT;
+      device.write(
+        tensor,
+        new Values(file.readBytes(name, width * first, width * count).buffer),
+        first,
+      );
+    }
   }
   return step;
 }

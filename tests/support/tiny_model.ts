@@ -6,9 +6,8 @@
 
 import { join } from "node:path";
 import { trainByteLevelBpe } from "../../pipeline/data/byte_level_bpe.ts";
-import { modelLinears, plainTensors } from "../../pipeline/models/architecture.ts";
 import { parseConfig } from "../../pipeline/models/config.ts";
-import { ModelWriter } from "../../pipeline/models/model_writer.ts";
+import { writeDenseModel } from "../../pipeline/models/dense_model.ts";
 import { RandomModel } from "../../pipeline/models/random_model.ts";
 
 /** `config.json` of the smallest model that has every part: one block, two heads, one of them shared. */
@@ -52,22 +51,7 @@ export async function writeTinyModel(
   const json = { ...TINY_CONFIG, ...changes };
   const config = parseConfig(json, "tiny model");
   const model = new RandomModel(config, 1, deviation);
-  const writer = new ModelWriter(folder);
-  for (const { name, shape } of plainTensors(config)) {
-    writer.add({ name, shape, dtype: "F32", values: await model.floats(name) });
-  }
-  for (const linear of modelLinears(config)) {
-    const weight = await model.weight(linear);
-    if (weight.format !== "dense") throw new TypeError("random weights are dense");
-    const { path, rows, columns } = linear;
-    writer.add({
-      name: `${path}.weight`,
-      shape: [rows, columns],
-      dtype: "F32",
-      values: weight.values,
-    });
-  }
-  await writer.finish(json);
+  await writeDenseModel(folder, model, json);
   const files = trainByteLevelBpe([TINY_TEXT], { vocabSize: 264 });
   await Deno.writeTextFile(join(folder, "tokenizer.json"), JSON.stringify(files.tokenizer));
   await Deno.writeTextFile(join(folder, "tokenizer_config.json"), JSON.stringify(files.config));

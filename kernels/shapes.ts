@@ -252,7 +252,7 @@ export function checkRope(
         `headDim is only ${headDim}`,
     );
   }
-  if (angles < length) {
+  if (!positions && angles < length) {
     throw new RangeError(
       `rope: cosines ${quote(cosines)} has ${angles} positions, but the length is ${length}`,
     );

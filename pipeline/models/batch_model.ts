@@ -14,6 +14,7 @@ import {
   blockEnvironment,
   type BlockGradients,
   blockGradients,
+  sharedActivations,
 } from "./block_tensors.ts";
 import type { LanguageModel } from "./language_model.ts";
 import { UserError } from "../errors.ts";
@@ -99,13 +100,9 @@ export class BatchModel {
     };
     this.#environment = blockEnvironment(scope, config, options);
     const trains = this.slabs.length > 0;
-    const first = model.blocks[0];
-    const shared = first === undefined || (trains && !this.#checkpointing)
-      ? null
-      : blockActivations(scope, config, count, first);
-    this.#activations = model.blocks.map((block) =>
-      shared ?? blockActivations(scope, config, count, block)
-    );
+    this.#activations = trains && !this.#checkpointing
+      ? model.blocks.map((block) => blockActivations(scope, config, count, block))
+      : sharedActivations(scope, config, count, model.blocks);
     // Without a backward pass two tensors, taken in turn, carry the residual stream.
     const inputs = Array.from(
       { length: trains ? config.layers + 1 : 2 },

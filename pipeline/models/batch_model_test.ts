@@ -222,3 +222,18 @@ Deno.test("BatchModel refuses rows longer than the model's positions", async () 
     /Rows of 17 tokens do not fit the model's 16 positions/,
   );
 });
+
+Deno.test("BatchModel evaluates adapters that the first block lacks", async () => {
+  const losses = [];
+  for (const trained of [true, false]) {
+    const device = new ReferenceDevice();
+    const source = new RandomModel(parseConfig(ARCHITECTURES.llama, "llama"), 3, 0.4);
+    const { shapes, placement } = adapters(device, [0]);
+    const space = new ParameterSpace(device, trained ? shapes : []);
+    const model = await loadLanguageModel(device, source, space, placement);
+    const batch = new BatchModel(model, { batchSize: BATCH, length: LENGTH });
+    fill(batch);
+    losses.push(await loss(batch));
+  }
+  assert.equal(losses[1], losses[0]);
+});

@@ -6,8 +6,9 @@
  */
 
 import type { AttentionShape, Tensor } from "../../kernels/device.ts";
+import type { LinearName } from "./architecture.ts";
 import type { ModelConfig } from "./config.ts";
-import type { Block } from "./language_model.ts";
+import type { Block, Linear } from "./language_model.ts";
 import { ropeTables } from "./rope.ts";
 import type { TensorScope } from "./tensor_scope.ts";
 
@@ -135,6 +136,41 @@ export function blockActivations(
     activated: make("activated", config.intermediateSize),
     hidden,
   };
+}
+
+/**
+ * Allocates one set of activations for blocks that take turns: of each, only what the inner activations
+ * of its own adapters are differs.
+ */
+export function sharedActivations(
+  scope: TensorScope,
+  config: ModelConfig,
+  tokens: number,
+  blocks: readonly Block[],
+): BlockActivations[] {
+  const widest: Partial<Record<LinearName, Linear>> = {};
+  for (const { linears } of blocks) {
+    for (const linear of Object.values(linears)) {
+      const { name } = linear.shape;
+      const other = widest[name]?.adapter?.rank ?? 0;
+      if (other <= (linear.adapter?.rank ?? 0)) widest[name] = linear;
+    }
+  }
+  const [first] = blocks;
+  if (first === undefined) return [];
+  const shared = blockActivations(scope, config, tokens, {
+    ...first,
+    linears: { ...first.linears, ...widest },
+  });
+  return blocks.map(({ linears }) => {
+    const hidden: Record<string, Tensor> = {};
+    for (const { shape: { name }, adapter } of Object.values(linears)) {
+      const tensor = shared.hidden[name];
+      if (adapter === null || tensor === undefined) continue;
+      hidden[name] = scope.device.view(tensor, 0, [tokens, adapter.rank], tensor.label);
+    }
+    return { ...shared, hidden };
+  });
 }
 
 /** Allocates the gradients that blocks share. */

@@ -9,11 +9,11 @@ import { UserError } from "../errors.ts";
 import { forwardBlock } from "./block.ts";
 import {
   type BlockActivations,
-  blockActivations,
   type BlockEnvironment,
   blockEnvironment,
+  sharedActivations,
 } from "./block_tensors.ts";
-import type { Block, LanguageModel } from "./language_model.ts";
+import type { LanguageModel } from "./language_model.ts";
 import { TensorScope } from "./tensor_scope.ts";
 
 /** How to draw a token; see `Operations.sample`. */
@@ -113,7 +113,7 @@ export class CachedModel {
         );
       return { keyCache: cache("key"), valueCache: cache("value") };
     });
-    this.#activations = sharedActivations(scope, model, rows);
+    this.#activations = sharedActivations(scope, config, rows, model.blocks);
     this.#residuals = [hidden("residual stream"), hidden("residual stream")];
     this.#final = hidden("final hidden states");
     this.tokens = scope.tensor("u32", [batchSize], "newest tokens");
@@ -250,37 +250,6 @@ export class CachedModel {
 function promptPiece(count: number): number {
   const step = count <= 64 ? 8 : 32;
   return Math.ceil(count / step) * step;
-}
-
-/** One set of activations for all blocks; only their adapters differ. */
-function sharedActivations(
-  scope: TensorScope,
-  { config, blocks }: LanguageModel,
-  rows: number,
-): BlockActivations[] {
-  const ranks = (block: Block) =>
-    Object.values(block.linears).map(({ adapter }) => adapter?.rank ?? 0);
-  const widest = Math.max(1, ...blocks.flatMap(ranks));
-  const inner = scope.tensor("f32", [rows, widest], "hidden of adapters");
-  const bare = (block: Block): Block => ({
-    ...block,
-    linears: Object.fromEntries(
-      Object.entries(block.linears).map(([name, linear]) => [name, { ...linear, adapter: null }]),
-    ) as Block["linears"],
-  });
-  const [first] = blocks;
-  if (first === undefined) return [];
-  const shared = blockActivations(scope, config, rows, bare(first));
-  return blocks.map((block) => ({
-    ...shared,
-    hidden: Object.fromEntries(
-      Object.values(block.linears).flatMap(({ shape, adapter }) =>
-        adapter === null
-          ? []
-          : [[shape.name, scope.device.view(inner, 0, [rows, adapter.rank], inner.label)]]
-      ),
-    ),
-  }));
 }
 
 /** The first `count` rows of a matrix. */

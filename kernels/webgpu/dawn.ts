@@ -22,10 +22,13 @@ interface DawnPackage {
   create(options: readonly string[]): GPU;
 }
 
-/** Whether the package is installed; a process needs permission to read `folder`. */
-export function hasDawn(folder: string = DAWN_FOLDER): boolean {
+/** Whether the package is installed in that version; needs permission to read `folder`. */
+export function hasDawn(folder: string = DAWN_FOLDER, version: string = DAWN_VERSION): boolean {
   try {
-    return Deno.statSync(entryOf(folder)).isFile;
+    const description: unknown = JSON.parse(
+      Deno.readTextFileSync(resolve(folder, "node_modules", "webgpu", "package.json")),
+    );
+    return (description as { version?: unknown }).version === version;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
@@ -64,7 +67,9 @@ async function createDawn(folder: string): Promise<GPU> {
   const known = instances.get(folder);
   if (known) return known;
   try {
-    const { create } = await import(pathToFileURL(entryOf(folder)).href) as DawnPackage;
+    const { create } = await import(
+      pathToFileURL(resolve(folder, "node_modules", "webgpu", "index.js")).href
+    ) as DawnPackage;
     const gpu = create([]);
     instances.set(folder, gpu);
     return gpu;
@@ -75,8 +80,4 @@ async function createDawn(folder: string): Promise<GPU> {
         `Deno with --allow-ffi, or delete that folder and run \`deno task setup --dawn\``,
     );
   }
-}
-
-function entryOf(folder: string): string {
-  return resolve(folder, "node_modules", "webgpu", "index.js");
 }

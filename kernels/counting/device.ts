@@ -15,32 +15,8 @@ import type {
   Recording,
   Tensor,
 } from "../device.ts";
+import { Ledger } from "./ledger.ts";
 import type { MemoryModel } from "./memory_model.ts";
-
-/** Something that holds memory: a tensor, or what a recording keeps besides tensors. */
-export interface Holding {
-  /** Label of the tensor, or "scratch of" and the label of the recording. */
-  readonly label: string;
-  /** Bytes that it takes on the device. */
-  readonly bytes: number;
-}
-
-/** What was held, and from which phase to which; see {@linkcode CountingDevice.phase}. */
-export interface Lifetime extends Holding {
-  /** Phase in which it was allocated. */
-  readonly from: number;
-  /** Last phase in which it was held; the last of all if it was never freed. */
-  readonly to: number;
-  /** Whether it was held when the device held most. */
-  readonly atPeak: boolean;
-}
-
-/** An entry of the log; `freed` is its place in the log, or null while it lives. */
-interface Entry extends Holding {
-  readonly allocated: number;
-  readonly from: number;
-  freed: { readonly at: number; readonly phase: number } | null;
-}
 
 /**
  * Counts what one kind of device would hold.
@@ -61,37 +37,15 @@ interface Entry extends Holding {
 export class CountingDevice implements Device {
   /** Of the device that is stood in for. */
   readonly info: DeviceInfo;
-  /** Names of the phases so far, in order. */
-  readonly phases: string[] = ["start"];
+  /** Everything that was held, and when; the host's memory too, where the caller says so. */
+  readonly ledger: Ledger = new Ledger();
   readonly #model: MemoryModel;
-  readonly #live = new Map<Tensor, Entry>();
-  readonly #log: Entry[] = [];
-  /** Allocations and frees so far: the clock of the log. */
-  #time = 0;
-  #current = 0;
-  #peak = 0;
-  #peakTime = 0;
+  readonly #live = new Map<Tensor, { drop(): void }>();
 
   /** Counts as `model` says. */
   constructor(model: MemoryModel) {
     this.#model = model;
     this.info = model.info;
-  }
-
-  /** Begins a phase: what is allocated from here on belongs to it. */
-  phase(name: string): void {
-    this.phases.push(name);
-  }
-
-  /** Everything that was ever held, in the order of allocation. */
-  lifetimes(): Lifetime[] {
-    return this.#log.map(({ label, bytes, from, allocated, freed }) => ({
-      label,
-      bytes,
-      from,
-      to: freed?.phase ?? this.phases.length - 1,
-      atPeak: allocated <= this.#peakTime && (freed === null || freed.at > this.#peakTime),
-    }));
   }
 
   /** See {@linkcode Device.tensor}. */
@@ -105,7 +59,7 @@ export class CountingDevice implements Device {
           `model or batch, or a device with larger tensors`,
       );
     }
-    this.#live.set(tensor, this.#allocate(label, bytes));
+    this.#live.set(tensor, this.ledger.take("device", label, bytes));
     return tensor;
   }
 
@@ -116,12 +70,12 @@ export class CountingDevice implements Device {
 
   /** See {@linkcode Device.free}. */
   free(tensor: Tensor): void {
-    const entry = this.#live.get(tensor);
-    if (entry === undefined) {
+    const held = this.#live.get(tensor);
+    if (held === undefined) {
       throw new RangeError(`Cannot free "${tensor.label}": it is a view, or was freed before`);
     }
     this.#live.delete(tensor);
-    this.#free(entry);
+    held.drop();
   }
 
   /** Does nothing: there is no memory to write to. */
@@ -145,16 +99,8 @@ export class CountingDevice implements Device {
     let length = 0;
     const recorder = this.#model.recorder();
     build(counted(recorder.operations, () => length++));
-    const entry = this.#allocate(`scratch of ${label}`, recorder.bytes());
-    let released = false;
-    return {
-      label,
-      length,
-      release: () => {
-        if (!released) this.#free(entry);
-        released = true;
-      },
-    };
+    const held = this.ledger.take("device", `scratch of ${label}`, recorder.bytes());
+    return { label, length, release: () => held.drop() };
   }
 
   /** Does nothing: a replay holds nothing that its recording does not. */
@@ -167,34 +113,12 @@ export class CountingDevice implements Device {
 
   /** See {@linkcode Device.memory}. */
   memory(): DeviceMemory {
-    return { current: this.#current, peak: this.#peak };
+    return { current: this.ledger.current(["device"]), peak: this.ledger.peak(["device"]) };
   }
 
-  /** Frees everything. */
+  /** Frees all tensors. */
   close(): void {
     for (const tensor of [...this.#live.keys()]) this.free(tensor);
-  }
-
-  #allocate(label: string, bytes: number): Entry {
-    const entry: Entry = {
-      label,
-      bytes,
-      allocated: ++this.#time,
-      from: this.phases.length - 1,
-      freed: null,
-    };
-    this.#log.push(entry);
-    this.#current += bytes;
-    if (this.#current > this.#peak) {
-      this.#peak = this.#current;
-      this.#peakTime = this.#time;
-    }
-    return entry;
-  }
-
-  #free(entry: Entry): void {
-    entry.freed = { at: ++this.#time, phase: this.phases.length - 1 };
-    this.#current -= entry.bytes;
   }
 }
 

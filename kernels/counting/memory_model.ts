@@ -26,6 +26,8 @@ export interface Recorder {
 export interface MemoryModel {
   /** Of the device that is stood in for. */
   readonly info: DeviceInfo;
+  /** Whether the memory of the device is the host's own. */
+  readonly inHostMemory: boolean;
   /** A handle that the operations of {@linkcode MemoryModel.recorder} accept. */
   tensor(dtype: DType, shape: readonly number[], label: string): Tensor;
   /** A part of one. */
@@ -53,6 +55,7 @@ export function plainMemory(
       description,
       maxTensorBytes,
     },
+    inHostMemory: true,
     tensor: (dtype, shape, label) => ({ dtype, shape: [...shape], size: sizeOf(shape), label }),
     view: (whole, offset, shape, label) => {
       const size = sizeOf(shape);

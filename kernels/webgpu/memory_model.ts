@@ -20,6 +20,7 @@ export function webgpuMemory(profile: Profile, info: DeviceInfo): MemoryModel {
   const owner = { profile };
   return {
     info,
+    inHostMemory: profile.class === "software",
     tensor: (dtype, shape, label) => {
       checkDimensions(shape, label);
       const allocation = { buffer: null, bytes: 4 * sizeOf(shape), freed: false, owner };

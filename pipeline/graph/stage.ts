@@ -82,24 +82,15 @@ export interface StageOutcome {
   readonly facts?: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Host memory that a stage holds for a purpose of its own. */
-export interface HostUse {
-  /** "the largest weight", for people. */
-  readonly what: string;
-  readonly bytes: number;
-}
-
 /** What is known of a stage before it runs, from parameters and headers, without a weight. */
 export interface Forecast {
   /** What its artifact will be, for the stages that read it; they know the type. */
   readonly outline: unknown;
   /**
-   * Makes the allocations of a run, in its order and its phases, on a device that only counts; null
-   * if the stage uses no device.
+   * Makes the allocations of a run, in its order and its phases, on a device that only counts; what
+   * the host holds besides goes into the ledger of that device.
    */
-  readonly allocate: ((device: CountingDevice) => void) | null;
-  /** Held at the same time, besides the process itself and the device. */
-  readonly host: readonly HostUse[];
+  rehearse(device: CountingDevice): void;
 }
 
 /** What a stage may know when it makes its {@linkcode Forecast}. */

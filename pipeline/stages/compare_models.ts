@@ -11,7 +11,7 @@ import { BatchModel } from "../models/batch_model.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { freeLanguageModel } from "../models/language_model.ts";
 import { writeRows } from "../training/batch.ts";
-import { allocateFrozen, type ArtifactOutline } from "./outline.ts";
+import { type ArtifactOutline, rehearseFrozen } from "./outline.ts";
 import { loadFrozen, type TrainedModel } from "./trained_model.ts";
 
 /** Logits kept in host memory at most (64 MiB of f32); fewer tokens are compared above it. */
@@ -69,8 +69,8 @@ export function rehearseComparison(
   length: number,
 ): void {
   for (const [phase, outline] of [["model before", before], ["model after", after]] as const) {
-    device.phase(phase);
-    const model = allocateFrozen(device, outline);
+    device.ledger.phase(phase);
+    const model = rehearseFrozen(device, outline);
     const compared = Math.min(length, comparedTokens(model.config));
     const batch = new BatchModel(model, { batchSize: 1, length: compared });
     batch.allocateLogits(ROWS_AT_ONCE).release();

@@ -10,7 +10,7 @@ import { taskFor, taskSchema } from "../evaluation/registry.ts";
 import type { Metric, Stage } from "../graph/stage.ts";
 import { freeLanguageModel } from "../models/language_model.ts";
 import { below } from "../memory/settings.ts";
-import { allocateFrozen, inputOutline } from "./outline.ts";
+import { adapterBytes, inputOutline, rehearseFrozen } from "./outline.ts";
 import { loadFrozen, openTrainedModel } from "./trained_model.ts";
 
 const parameters = z.strictObject({
@@ -52,14 +52,16 @@ export const evaluate: Stage<EvaluateParameters> = {
     const outline = inputOutline(input);
     return {
       outline: null,
-      allocate: (device) => {
-        const model = allocateFrozen(device, outline);
+      rehearse: (device) => {
+        if (outline.adapter !== null) {
+          device.ledger.take("host", "adapter", adapterBytes(outline.adapter));
+        }
+        const model = rehearseFrozen(device, outline);
         for (const task of tasks) {
-          device.phase(task.name);
+          device.ledger.phase(task.name);
           taskFor(task).rehearse(model, batchSize, task);
         }
       },
-      host: [],
     };
   },
   async run(context) {

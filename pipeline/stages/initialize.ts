@@ -22,7 +22,7 @@ import {
 import { halvings } from "../memory/settings.ts";
 import type { ModelOutline } from "../models/language_model.ts";
 import { ModelFolder } from "../models/model_folder.ts";
-import { inputOutline, plainOutline } from "./outline.ts";
+import { adapterBytes, inputOutline, plainOutline } from "./outline.ts";
 import { FULL_FILE } from "./trained_model.ts";
 
 const parameters = z.strictObject({
@@ -98,21 +98,18 @@ export const initialize: Stage<InitializeParameters> = {
   async forecast({ parameters: options, input, resolve }) {
     const { model } = inputOutline(input);
     if (options.form === "full") {
-      return { outline: { ...plainOutline(model), full: true }, allocate: null, host: [] };
+      return { outline: { ...plainOutline(model), full: true }, rehearse: () => {} };
     }
     const linears = modelLinears(model.config);
     const modules = typeof options.init === "string"
       ? adapterShapes(options, linears, model)
       : importPeft((await resolve(peftSource(options.init.peft)))[0] ?? "", linears).modules;
+    const adapter = { description: { form: options.form }, modules };
     return {
-      outline: {
-        model,
-        adapter: { description: { form: options.form }, modules },
-        full: false,
-        probeLength: 0,
+      outline: { model, adapter, full: false, probeLength: 0 },
+      rehearse: ({ ledger }) => {
+        ledger.take("host", "adapter", adapterBytes(adapter));
       },
-      allocate: null,
-      host: [],
     };
   },
   async run(context) {

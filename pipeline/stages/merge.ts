@@ -21,7 +21,7 @@ import {
 import { weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
 import { dequantizeHost, type HostWeight } from "../formats/host_weight.ts";
 import { compareModels, rehearseComparison } from "./compare_models.ts";
-import { inputOutline, plainOutline } from "./outline.ts";
+import { adapterBytes, inputOutline, plainOutline } from "./outline.ts";
 import { PROBE_TOKENS, readProbe } from "./probe.ts";
 import { openTrainedModel, type TrainedModel } from "./trained_model.ts";
 
@@ -57,11 +57,17 @@ export const merge: Stage<MergeParameters> = {
     const after = plainOutline(exact ? model : { config: model.config, moduleFormat: () => null });
     return {
       outline: after,
-      allocate: adapter === null || probeLength === 0
-        ? null
-        : (device) =>
-          rehearseComparison(device, before, after, Math.min(probeLength, PROBE_TOKENS)),
-      host: [],
+      rehearse: (device) => {
+        if (adapter === null) return;
+        const { ledger } = device;
+        ledger.take("host", "adapter", adapterBytes(adapter));
+        ledger.phase("layer by layer");
+        const sizes = modelLinears(model.config).map(({ rows, columns }) => rows * columns);
+        const layer = ledger.take("host", "weight", (exact ? 2 : 10) * Math.max(...sizes));
+        layer.drop();
+        if (probeLength === 0) return;
+        rehearseComparison(device, before, after, Math.min(probeLength, PROBE_TOKENS));
+      },
     };
   },
   async run(context) {

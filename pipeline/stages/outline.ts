@@ -6,7 +6,8 @@
  */
 
 import { join } from "node:path";
-import type { Device } from "../../kernels/device.ts";
+import type { CountingDevice } from "../../kernels/counting/device.ts";
+import { adapterParameters } from "../adapters/plan.ts";
 import { type AdapterOutline, placeOutline } from "../adapters/placement.ts";
 import { readJson, statOrNull } from "../formats/files.ts";
 import { INDEX_FILE, SINGLE_FILE } from "../formats/hugging_face.ts";
@@ -16,6 +17,7 @@ import {
   type LanguageModel,
   type ModelOutline,
 } from "../models/language_model.ts";
+import { weightTensors } from "../models/device_weight.ts";
 import { ModelFolder } from "../models/model_folder.ts";
 
 /** An adapter without its values. */
@@ -57,9 +59,29 @@ export function readOutline(folder: string): ModelOutline {
   return { config: parseConfig(readJson(file, "a model folder"), file), moduleFormat: () => null };
 }
 
-/** Allocates a frozen model, with its adapter if it has one. */
-export function allocateFrozen(device: Device, { model, adapter }: ArtifactOutline): LanguageModel {
-  return adapter === null
+/** The allocations of `loadFrozen`. */
+export function rehearseFrozen(
+  device: CountingDevice,
+  { model, adapter }: ArtifactOutline,
+): LanguageModel {
+  const loaded = adapter === null
     ? allocateLanguageModel(device, model)
     : allocateLanguageModel(device, model, undefined, placeOutline(adapter));
+  rehearseFill(device, loaded);
+  return loaded;
+}
+
+/** What reading a model tensor by tensor takes on the host. */
+export function rehearseFill({ ledger }: CountingDevice, { plain, blocks }: LanguageModel): void {
+  const linears = blocks.flatMap((block) => Object.values(block.linears));
+  const sizes = [
+    ...[...plain.values()].map(({ value }) => value.size),
+    ...linears.map(({ weight }) => weightTensors(weight).reduce((sum, { size }) => sum + size, 0)),
+  ];
+  ledger.take("host", "tensor being read", 4 * Math.max(...sizes)).drop();
+}
+
+/** What the matrices of an adapter take on the host. */
+export function adapterBytes({ modules }: AdapterOutline): number {
+  return [...modules.values()].reduce((sum, { shape }) => sum + 4 * adapterParameters(shape), 0);
 }

@@ -72,9 +72,8 @@ export const pretrain: Stage<PretrainParameters> = {
     const outline = plainOutline({ config, moduleFormat: () => null });
     return {
       outline,
-      allocate: (device) =>
+      rehearse: (device) =>
         rehearseTraining(device, { source: outline.model, adapter: null }, parameters),
-      host: [],
     };
   },
   async run(context) {

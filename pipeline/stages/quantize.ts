@@ -59,8 +59,13 @@ export const quantize: Stage<QuantizeParameters> = {
     const format = quantizerFor(options).format(options);
     return {
       outline: plainOutline({ config: source.config, moduleFormat: () => format }),
-      allocate: null,
-      host: [],
+      rehearse: ({ ledger }) => {
+        ledger.phase("layer by layer");
+        const sizes = modelLinears(source.config).map(({ rows, columns }) => rows * columns);
+        const largest = Math.max(...sizes);
+        ledger.take("host", "weight", 4 * largest);
+        ledger.take("host", "codes", format === null ? 0 : 2 * largest);
+      },
     };
   },
   async run(context) {

@@ -44,8 +44,7 @@ export const train: Stage<TrainParameters> = {
     const subject = { source: before.model, adapter: before.adapter };
     return {
       outline: { ...before, probeLength: parameters.length },
-      allocate: (device) => rehearseTraining(device, subject, parameters),
-      host: [],
+      rehearse: (device) => rehearseTraining(device, subject, parameters),
     };
   },
   async run(context) {

@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import type { CountingDevice } from "../../kernels/counting/device.ts";
-import type { Device } from "../../kernels/device.ts";
+import { type Device, sizeOf } from "../../kernels/device.ts";
 import type { HostAdapter } from "../adapters/adapter.ts";
 import {
   type AdapterOutline,
@@ -31,8 +31,10 @@ import { ParameterSpace } from "../models/parameters.ts";
 import { below, halvings } from "../memory/settings.ts";
 import { allocateTraining, LOSSES_FILE, train, type TrainingResult } from "../training/loop.ts";
 import { type TrainingOptions, trainingShape } from "../training/options.ts";
+import { PART_ELEMENTS } from "../training/checkpoint.ts";
 import { allocateScores } from "../training/score.ts";
 import { fullParameterShapes } from "./full_training.ts";
+import { adapterBytes, rehearseFill } from "./outline.ts";
 import { writeProbe } from "./probe.ts";
 
 /** Keys of a stage that trains. */
@@ -168,11 +170,27 @@ export function rehearseTraining(
   outline: TrainedOutline,
   options: TrainingParameters,
 ): void {
-  const { batch } = allocateTrained(device, outline, options);
-  allocateTraining(batch, options);
-  if (options.evaluation === undefined || options.evaluate_every === 0) return;
-  device.phase("evaluation");
-  device.free(allocateScores(batch));
+  const { ledger } = device;
+  const { adapter } = outline;
+  if (adapter !== null) ledger.take("host", "adapter", adapterBytes(adapter));
+  const { model, batch } = allocateTrained(device, outline, options);
+  rehearseFill(device, model);
+  const { optimizer } = allocateTraining(batch, options);
+  if (options.evaluation !== undefined && options.evaluate_every > 0) {
+    ledger.phase("evaluating");
+    device.free(allocateScores(batch));
+  }
+  ledger.phase("saving");
+  const checkpointed = [
+    ...batch.slabs.map(({ parameters }) => parameters),
+    ...optimizer.moments.values(),
+  ];
+  const part = Math.min(PART_ELEMENTS, Math.max(...checkpointed.map(({ size }) => size)));
+  ledger.take("host", "part of a checkpoint", 4 * part).drop();
+  const saved = adapter === null
+    ? 4 * Math.max(...fullParameterShapes(model.config).map(({ shape }) => sizeOf(shape)))
+    : adapterBytes(adapter);
+  ledger.take("host", "trained values", saved).drop();
 }
 
 function outcomeOf(

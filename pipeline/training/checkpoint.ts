@@ -13,7 +13,7 @@ import { statOrNull } from "../formats/files.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
 
 /** Elements that pass through the host at a time: 64 MiB of f32. */
-const PART_ELEMENTS = 2 ** 24;
+export const PART_ELEMENTS = 2 ** 24;
 
 /** What a checkpoint holds besides tensors. */
 export interface CheckpointMetadata {

@@ -79,12 +79,17 @@ export function embeddingBackwardCases(): Case[] {
   });
 }
 
-interface HeadShape {
+/** A `crossEntropy` to be made a case of. */
+export interface HeadShape {
+  /** Tokens. */
   readonly T: number;
+  /** The head, `[V, D]`. */
   readonly head: WeightData;
+  /** What is differentiated. */
   readonly gradients: "none" | "hidden" | "both";
   /** Range of hidden states; large values make a softmax overflow that is not shifted. */
   readonly range?: number;
+  /** All tokens masked. */
   readonly weights?: "zero";
 }
 
@@ -109,7 +114,8 @@ export function crossEntropyCases(): Case[] {
   return shapes.map(crossEntropyCase);
 }
 
-function crossEntropyCase({ T, head, gradients, range = 1, weights: kind }: HeadShape): Case {
+/** One case of `crossEntropy`. */
+export function crossEntropyCase({ T, head, gradients, range = 1, weights: kind }: HeadShape): Case {
   const { rows: V, columns: D } = head;
   const label = `crossEntropy ${head.format} T=${T} D=${D} V=${V} gradients=${gradients} ` +
     `range=${range}${kind === "zero" ? " all masked" : ""}`;

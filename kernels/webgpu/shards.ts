@@ -100,10 +100,8 @@ export function rowRanges(
   if (count === 0) {
     const labels = layouts.map(({ tensor }) => `"${tensor.label}"`).join(", ");
     throw new RangeError(
-      `${
-        Math.min(step, rows)
-      } rows of ${labels} take more than the ${maxBindingBytes} bytes that ` +
-        `this device binds at once: use a smaller hidden size, batch or length`,
+      `${Math.min(step, rows)} rows of ${labels} cannot be bound together: this device binds ` +
+        `${maxBindingBytes} bytes at once; use a smaller hidden size, batch or length`,
     );
   }
   const ranges: RowRange[] = [];

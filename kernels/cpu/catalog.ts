@@ -5,6 +5,7 @@
  */
 
 import { absmaxKernels } from "./absmax.ts";
+import { attentionKernels } from "./attention.ts";
 import { dequantizeKernels } from "./dequantize.ts";
 import { elementwiseKernels } from "./elementwise.ts";
 import type { Kernel, Parameters } from "./kernel.ts";
@@ -16,4 +17,5 @@ export const CATALOG: readonly Kernel<Parameters>[] = [
   ...linearKernels,
   ...absmaxKernels,
   ...dequantizeKernels,
+  ...attentionKernels,
 ];

@@ -6,13 +6,16 @@
 
 import type { Operations } from "../device.ts";
 import * as shapes from "../shapes.ts";
+import { attention } from "./attention.ts";
 import { dequantize } from "./dequantize.ts";
 import { add, copy, fill } from "./elementwise.ts";
 import { linear, linearTransposed, matmul } from "./linear.ts";
-import type { Recorder, RecordingBuilder } from "./recording.ts";
+import type { Recorder } from "./recording.ts";
 
 /** Operations that append their kernel calls to `builder`. */
-export function createOperations(builder: RecordingBuilder): Operations {
+export function createOperations(
+  builder: Recorder & { endOperation(): void },
+): Operations {
   /** An operation made of its shape check and its recorder. */
   function operation<Args>(
     check: (args: Args) => unknown,
@@ -32,5 +35,6 @@ export function createOperations(builder: RecordingBuilder): Operations {
     linearTransposed: operation(shapes.checkLinearTransposed, linearTransposed),
     matmul: operation(shapes.checkMatmul, matmul),
     dequantize: operation(shapes.checkDequantize, dequantize),
+    attention: operation(shapes.checkAttention, attention),
   } as unknown as Operations;
 }

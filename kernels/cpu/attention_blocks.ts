@@ -1,0 +1,327 @@
+/**
+ * What attention and its backward share: scores of a block of keys and a block of queries, as
+ * products of tiles, and the packing of their factors.
+ *
+ * Scores are kept transposed, `[keys, queries]`: queries lie in the lanes of vectors, so that the
+ * softmax over keys needs no sums across lanes; a row of keys is read where it is.
+ *
+ * @module
+ */
+
+import { at, type KernelBuilder, THREAD_SCRATCH_BYTES } from "./kernel.ts";
+import { type LeftLayout, PANEL_STRIDE, TILE_COLUMNS, TILE_ROWS, TILES } from "./tile.ts";
+import {
+  type Expression,
+  f32,
+  f32x4,
+  i32,
+  i32x4,
+  i64,
+  i8x16,
+  type Operand,
+  select,
+  v128,
+} from "./wasm/expression.ts";
+import type { FunctionBuilder, Local } from "./wasm/function.ts";
+
+/** Queries of a block, and keys: whole tiles either way they are read, whole panels. */
+export const BLOCK = 96;
+
+/** Bytes from one key to the next in a block of scores. */
+export const SCORE_STRIDE = 4 * BLOCK;
+
+/** Vectors of a panel's row. */
+export const VECTORS = TILE_COLUMNS / 4;
+
+/** The backward keeps six blocks of features and two of scores in a thread's scratch memory. */
+export const MAX_HEAD_DIM =
+  (THREAD_SCRATCH_BYTES - 4 * BLOCK * (2 * BLOCK + TILE_COLUMNS)) / (6 * 4 * BLOCK) & -TILE_COLUMNS;
+
+/** Checks what the shape check of the contract leaves open. */
+export function checkHeadDim(operation: string, headDim: number): void {
+  if (headDim > MAX_HEAD_DIM) {
+    throw new RangeError(
+      `${operation}: headDim is ${headDim}, but the CPU device takes at most ${MAX_HEAD_DIM}; ` +
+        `use more heads or another device`,
+    );
+  }
+}
+
+/** Hands out parts of the thread's scratch memory, counted in floats. */
+export function scratchParts(
+  f: KernelBuilder,
+): (floats: Operand<"i32">) => Local<"i64"> {
+  const next = f.let<"i64">(f.scratch);
+  return (floats) => {
+    const part = f.let<"i64">(next);
+    f.set(next, at(next, floats));
+    return part;
+  };
+}
+
+/** The rows of one head, from some token on, in a tensor `[tokens, heads * headDim]`. */
+export interface Rows {
+  /** The first feature of the first row. */
+  readonly first: Local<"i64">;
+  /** Bytes between rows. */
+  readonly stride: Local<"i64">;
+}
+
+/** The rows of `head` in a tensor, from `token` on. */
+export function rowsOf(
+  f: FunctionBuilder,
+  tensor: Expression<"i64">,
+  token: Expression<"i32">,
+  heads: Local<"i32">,
+  head: Expression<"i32">,
+  headDim: Local<"i32">,
+): Rows {
+  const stride = f.let(i64.mul(i64.extendU(i32.mul(heads, headDim)), 4));
+  const first = i64.add(
+    at(tensor, i32.mul(head, headDim)),
+    i64.mul(i64.extendU(token), stride),
+  );
+  return { first: f.let(first), stride };
+}
+
+/** Row `index` of rows. */
+export function row({ first, stride }: Rows, index: Expression<"i32">): Expression<"i64"> {
+  return i64.add(first, i64.mul(i64.extendU(index), stride));
+}
+
+/** Features of a head rounded up to whole panels. */
+export function paddedDim(headDim: Expression<"i32">): Expression<"i32"> {
+  return i32.and(i32.add(headDim, TILE_COLUMNS - 1), -TILE_COLUMNS);
+}
+
+/** Copies up to a block of rows into panels of 16 features, `[headDim / 16, BLOCK, 16]`. */
+export function packPanels(
+  f: FunctionBuilder,
+  rows: Rows,
+  count: Local<"i32">,
+  headDim: Local<"i32">,
+  panels: Local<"i64">,
+): void {
+  const column = f.let<"i64">(rows.first);
+  const panel = f.let<"i64">(panels);
+  f.for(0, headDim, TILE_COLUMNS, () => {
+    const from = f.let<"i64">(column);
+    const to = f.let<"i64">(panel);
+    f.for(0, count, 1, () => {
+      const vectors = offsets().map((offset) => f.let(v128.load(from, offset)));
+      vectors.forEach((vector, i) => f.do(v128.store(to, vector, 16 * i)));
+      f.set(from, i64.add(from, rows.stride));
+      f.set(to, i64.add(to, PANEL_STRIDE));
+    });
+    f.set(column, i64.add(column, PANEL_STRIDE));
+    f.set(panel, i64.add(panel, BLOCK * PANEL_STRIDE));
+  });
+}
+
+/**
+ * Transposes up to a block of rows into panels of 16 rows, `[BLOCK / 16, headDim, 16]`. Where a
+ * panel has no more rows, the last one is repeated: nobody looks at what comes of it.
+ */
+export function packTransposed(
+  f: FunctionBuilder,
+  rows: Rows,
+  count: Local<"i32">,
+  headDim: Local<"i32">,
+  panels: Local<"i64">,
+): void {
+  const last = f.let(i32.sub(count, 1));
+  const end = f.let(paddedDim(count));
+  f.for(0, end, 4, (index) => {
+    const pointers = lanes().map((i) =>
+      f.let(row(rows, f.let(i32.minU(f.let(i32.add(index, i)), last))))
+    );
+    const panel = i32.mul(i32.shrU(index, Math.log2(TILE_COLUMNS)), headDim);
+    const to = f.let(
+      at(at(panels, panel, PANEL_STRIDE), i32.and(index, TILE_COLUMNS - 1)),
+    );
+    f.for(0, headDim, 4, () => {
+      const columns = transpose(f, pointers.map((pointer) => f.let(v128.load(pointer))));
+      columns.forEach((column, i) => f.do(v128.store(to, column, i * PANEL_STRIDE)));
+      for (const pointer of pointers) f.set(pointer, i64.add(pointer, 16));
+      f.set(to, i64.add(to, 4 * PANEL_STRIDE));
+    });
+  });
+}
+
+/** Four vectors of four lanes, transposed. */
+function transpose(f: FunctionBuilder, rows: readonly Local<"v128">[]): Expression<"v128">[] {
+  const [a, b, c, d] = rows as [Local<"v128">, Local<"v128">, Local<"v128">, Local<"v128">];
+  const low = [0, 4, 1, 5];
+  const high = [2, 6, 3, 7];
+  const [ab01, cd01, ab23, cd23] = [
+    f.let(shuffle(a, b, low)),
+    f.let(shuffle(c, d, low)),
+    f.let(shuffle(a, b, high)),
+    f.let(shuffle(c, d, high)),
+  ] as const;
+  return [
+    shuffle(ab01, cd01, [0, 1, 4, 5]),
+    shuffle(ab01, cd01, [2, 3, 6, 7]),
+    shuffle(ab23, cd23, [0, 1, 4, 5]),
+    shuffle(ab23, cd23, [2, 3, 6, 7]),
+  ];
+}
+
+function shuffle(
+  first: Expression<"v128">,
+  second: Expression<"v128">,
+  words: readonly number[],
+): Expression<"v128"> {
+  const bytes = words.flatMap((word) => [4 * word, 4 * word + 1, 4 * word + 2, 4 * word + 3]);
+  return i8x16.shuffle(first, second, bytes);
+}
+
+/** What all products of a kernel have in common. */
+export interface Products {
+  /** Whether to use wide vectors. */
+  readonly wide: Local<"i32">;
+  /** Sixteen zeros. */
+  readonly zeros: Local<"i64">;
+}
+
+/** One tile of a product, see `tile.ts`. */
+export interface TileOperands {
+  readonly left: Expression<"i64">;
+  readonly leftStride: Expression<"i64">;
+  readonly panel: Expression<"i64">;
+  readonly output: Expression<"i64">;
+  readonly outputStride: Expression<"i64">;
+  readonly depth: Expression<"i32">;
+  readonly rows?: Expression<"i32">;
+  readonly scale?: Expression<"f32">;
+  readonly keep: Expression<"i32">;
+}
+
+/** Computes one tile. */
+export function multiplyTile(
+  f: KernelBuilder,
+  { wide, zeros }: Products,
+  layout: LeftLayout,
+  operands: TileOperands,
+): void {
+  const { left, leftStride, panel, output, outputStride, depth, keep } = operands;
+  const { rows = i32.const(TILE_ROWS), scale = f32.const(1) } = operands;
+  const values = [left, leftStride, panel, output, outputStride, depth, rows, scale, keep, zeros];
+  f.if(
+    wide,
+    () => f.callShared(TILES[layout].wide, ...values),
+    () => f.callShared(TILES[layout].narrow, ...values),
+  );
+}
+
+/** A block of keys and a block of queries. */
+export interface Pair {
+  /** Queries, at most {@linkcode BLOCK}. */
+  readonly queries: Local<"i32">;
+  /** Keys, at most {@linkcode BLOCK}; on the diagonal as many as queries. */
+  readonly keys: Local<"i32">;
+  /** Position of the first query minus position of the first key, a multiple of {@linkcode BLOCK}. */
+  readonly distance: Local<"i32">;
+}
+
+/**
+ * `scores [keys, queries] = scale * rows [keys, headDim] panels [headDim, queries]`; on the diagonal
+ * without most of the tiles whose keys come after all queries.
+ */
+export function scoreTiles(
+  f: KernelBuilder,
+  products: Products,
+  { queries, keys, distance }: Pair,
+  rows: Rows,
+  panels: Local<"i64">,
+  headDim: Local<"i32">,
+  scale: Expression<"f32">,
+  scores: Local<"i64">,
+): void {
+  f.for(0, keys, TILE_ROWS, (key) => {
+    const left = f.let(row(rows, key));
+    const count = f.let(i32.minU(f.let(i32.sub(keys, key)), TILE_ROWS));
+    const from = f.let(select(i32.const(0), i32.and(key, -TILE_COLUMNS), distance));
+    f.for(from, queries, TILE_COLUMNS, (query) => {
+      multiplyTile(f, products, "rows", {
+        left,
+        leftStride: rows.stride,
+        panel: at(panels, i32.mul(query, headDim)),
+        output: at(at(scores, query), key, SCORE_STRIDE),
+        outputStride: i64.const(SCORE_STRIDE),
+        depth: headDim,
+        rows: count,
+        scale,
+        keep: i32.const(0),
+      });
+    });
+  });
+}
+
+/**
+ * Runs `body` for every panel of 16 queries in a block of scores, with how many keys of the block
+ * count for it: those that products with its tiles will read.
+ */
+export function overScorePanels(
+  f: FunctionBuilder,
+  { queries, keys, distance }: Pair,
+  body: (query: Local<"i32">, keys: Local<"i32">) => void,
+): void {
+  f.for(0, queries, TILE_COLUMNS, (query) => {
+    const last = i32.add(query, TILE_COLUMNS + TILE_ROWS - 1);
+    const seen = f.let(i32.mul(i32.divU(last, TILE_ROWS), TILE_ROWS));
+    const count = f.let(i32.minU(f.let(select(keys, seen, distance)), keys));
+    body(query, count);
+  });
+}
+
+/** Sets scores of a panel to -Infinity where the key comes after the query or before its window. */
+export function maskScores(
+  f: FunctionBuilder,
+  { distance }: Pair,
+  scores: Local<"i64">,
+  query: Local<"i32">,
+  keys: Local<"i32">,
+  window: Local<"i32">,
+): void {
+  const panel = f.let(at(scores, query));
+  const position = f.let(i32.add(distance, query));
+  /** Hides keys `from` to `to` from the queries for which `hidden` is true. */
+  const hide = (
+    from: Expression<"i32">,
+    to: Expression<"i32">,
+    hidden: (key: Expression<"v128">, position: Expression<"v128">) => Expression<"v128">,
+  ) => {
+    const end = f.let(to);
+    f.for(f.let(from), end, 1, (key) => {
+      const address = f.let(at(panel, key, SCORE_STRIDE));
+      for (const [i, offset] of offsets().entries()) {
+        const lane = i32x4.add(
+          i32x4.splat(position),
+          v128.constWords([4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3]),
+        );
+        const mask = hidden(i32x4.splat(key), lane);
+        const score = v128.load(address, offset);
+        f.do(v128.store(address, v128.bitselect(f32x4.splat(-Infinity), score, mask), offset));
+      }
+    });
+  };
+  hide(i32.add(position, 1), keys, (key, lane) => i32x4.ltS(lane, key));
+  // The last query of the panel sees keys from this one on.
+  const first = f.let(i32.sub(i32.add(position, TILE_COLUMNS), window));
+  f.if(i32.gtS(first, 0), () => {
+    const before = i32x4.splat(i32.sub(window, 1));
+    hide(i32.const(0), i32.minU(first, keys), (key, lane) => {
+      return i32x4.ltS(key, i32x4.sub(lane, before));
+    });
+  });
+}
+
+/** Byte offsets of the vectors of a panel's row. */
+export function offsets(): number[] {
+  return lanes().map((i) => 16 * i);
+}
+
+function lanes(): number[] {
+  return Array.from({ length: VECTORS }, (_, i) => i);
+}

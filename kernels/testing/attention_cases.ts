@@ -31,6 +31,10 @@ const SIZES: readonly Sizes[] = [
   { batch: 1, length: 65, heads: 6, kvHeads: 2, headDim: 32, window: 33 },
   { batch: 2, length: 3, heads: 1, kvHeads: 1, headDim: 128, window: 1 },
   { batch: 1, length: 33, heads: 2, kvHeads: 1, headDim: 16, range: 8 },
+  // Several blocks of queries and keys, the last ones partial, and windows that end inside blocks.
+  { batch: 1, length: 203, heads: 2, kvHeads: 1, headDim: 20 },
+  { batch: 2, length: 211, heads: 1, kvHeads: 1, headDim: 4, window: 101 },
+  { batch: 1, length: 301, heads: 1, kvHeads: 1, headDim: 8, window: 20, range: 8 },
 ];
 
 /** `attention` over head groups, windows and score ranges. */

@@ -134,6 +134,18 @@ export interface LowRank {
   readonly dropout?: Dropout;
 }
 
+/** One linear layer of a group that shares its input; see {@linkcode Operations.linearGroup}. */
+export interface GroupedLinear {
+  /** `[N, K]`. */
+  readonly weight: Weight;
+  /** `[N]`. */
+  readonly bias?: Tensor;
+  /** An adapter on the layer; its `hidden [M, R]` is saved for the backward pass. */
+  readonly adapter?: Omit<LowRank, "input"> & { readonly hidden: Tensor };
+  /** `[M, N]`. */
+  readonly output: Tensor;
+}
+
 /** Shape of one attention: queries `[T, heads * headDim]`, keys and values `[T, kvHeads * headDim]`. */
 export interface AttentionShape {
   /** Sequences; `T = batch * length`. */
@@ -223,6 +235,26 @@ export interface Operations {
     },
   ): void;
 
+  /**
+   * Linear layers that share `input [M, K]`, such as queries, keys and values: for each of them what
+   * {@linkcode Operations.linear} and, with an adapter, {@linkcode Operations.lowRank} compute, but
+   * in as few passes as the device can. Outputs are different tensors.
+   */
+  linearGroup(
+    args: { input: Tensor; layers: readonly GroupedLinear[]; accumulate?: boolean },
+  ): void;
+  /**
+   * `gradInput [M, K] (+)= sum over layers of gradOutput [M, N] weight [N, K]`: the backward of the
+   * weights of {@linkcode Operations.linearGroup}. The layers have their own N.
+   */
+  linearGroupTransposed(
+    args: {
+      layers: readonly { readonly gradOutput: Tensor; readonly weight: Weight }[];
+      gradInput: Tensor;
+      accumulate?: boolean;
+    },
+  ): void;
+
   /** `output [T, D] = table[tokens]`, `tokens [T]` u32, `table [V, D]`. */
   embedding(args: { tokens: Tensor; table: Tensor; output: Tensor }): void;
   /**
@@ -236,6 +268,20 @@ export interface Operations {
 
   /** `output [M, D] = input / sqrt(mean(input^2) + epsilon) * weight [D]`. */
   rmsNorm(args: { input: Tensor; weight: Tensor; output: Tensor; epsilon: number }): void;
+  /**
+   * `sum = input + residual`, `output = rmsNorm(sum)`, all `[M, D]`: the end of one half of a block
+   * and the beginning of the next. `sum` may be `input` or `residual`.
+   */
+  addRmsNorm(
+    args: {
+      input: Tensor;
+      residual: Tensor;
+      weight: Tensor;
+      sum: Tensor;
+      output: Tensor;
+      epsilon: number;
+    },
+  ): void;
   /** Overwrites (or adds to) `gradInput`; adds to `gradWeight` unless it is null. */
   rmsNormBackward(
     args: {

@@ -194,6 +194,55 @@ export function checkLowRankBackward(args: Arguments<"lowRankBackward">): LowRan
   return dimensions;
 }
 
+/** Checks {@linkcode Operations.linearGroup}: the dimensions of each layer. */
+export function checkLinearGroup(
+  { input, layers }: Arguments<"linearGroup">,
+): LinearDimensions[] {
+  const operation = "linearGroup";
+  needLayers(operation, layers);
+  distinct(operation, "output", layers.map(({ output }) => output));
+  return layers.map(({ weight, bias, adapter, output }) => {
+    checkWeight(operation, weight);
+    const { rows: N, columns: K } = weight;
+    const M = rowsOf(operation, "input", input, K);
+    if (bias) need(operation, "bias", bias, "f32", [N]);
+    need(operation, "output", output, "f32", [M, N]);
+    if (adapter) {
+      lowRankDimensions(operation, { ...adapter, input }, "output", output, adapter.hidden);
+    }
+    return { M, K, N };
+  });
+}
+
+/** Checks {@linkcode Operations.linearGroupTransposed}: the dimensions of each layer. */
+export function checkLinearGroupTransposed(
+  { layers, gradInput }: Arguments<"linearGroupTransposed">,
+): LinearDimensions[] {
+  const operation = "linearGroupTransposed";
+  needLayers(operation, layers);
+  return layers.map(({ gradOutput, weight }) => {
+    checkWeight(operation, weight);
+    const { rows: N, columns: K } = weight;
+    const M = rowsOf(operation, "gradOutput", gradOutput, N);
+    need(operation, "gradInput", gradInput, "f32", [M, K]);
+    return { M, K, N };
+  });
+}
+
+function needLayers(operation: string, layers: readonly unknown[]): void {
+  if (layers.length === 0) throw new RangeError(`${operation}: layers is empty; pass at least one`);
+}
+
+function distinct(operation: string, name: string, tensors: readonly Tensor[]): void {
+  tensors.forEach((tensor, index) => {
+    if (tensors.indexOf(tensor) < index) {
+      throw new RangeError(
+        `${operation}: two layers have the ${name} ${quote(tensor)}; each needs its own`,
+      );
+    }
+  });
+}
+
 /** Checks {@linkcode Operations.embedding}. */
 export function checkEmbedding(
   { tokens, table, output }: Arguments<"embedding">,
@@ -223,6 +272,18 @@ export function checkRmsNorm(
   const [M, D] = matrix("rmsNorm", "input", input);
   need("rmsNorm", "weight", weight, "f32", [D]);
   need("rmsNorm", "output", output, "f32", [M, D]);
+  return { M, D };
+}
+
+/** Checks {@linkcode Operations.addRmsNorm}. */
+export function checkAddRmsNorm(
+  { input, residual, weight, sum, output }: Arguments<"addRmsNorm">,
+): { M: number; D: number } {
+  const [M, D] = matrix("addRmsNorm", "input", input);
+  need("addRmsNorm", "residual", residual, "f32", [M, D]);
+  need("addRmsNorm", "weight", weight, "f32", [D]);
+  need("addRmsNorm", "sum", sum, "f32", [M, D]);
+  need("addRmsNorm", "output", output, "f32", [M, D]);
   return { M, D };
 }
 

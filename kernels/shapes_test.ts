@@ -137,6 +137,39 @@ const VALID: readonly ValidCall[] = [
     gradB: tensor("gradB", [6, 5]),
     gradInput: tensor("gradInput", [3, 32]),
   }, { M: 3, K: 32, N: 12, R: 5, P: 8, Q: 6 }),
+  valid("linearGroup", shapes.checkLinearGroup, {
+    input: tensor("input", [3, 64]),
+    layers: [
+      { weight: integer, bias: tensor("bias", [8]), output: tensor("queries", [3, 8]) },
+      {
+        weight: nf4,
+        output: tensor("keys", [3, 8]),
+        adapter: {
+          a: tensor("a", [5, 64]),
+          b: tensor("b", [8, 5]),
+          hidden: tensor("hidden", [3, 5]),
+          pool: 1,
+          repeat: 1,
+          scale: 1,
+        },
+      },
+    ],
+  }, [{ M: 3, K: 64, N: 8 }, { M: 3, K: 64, N: 8 }]),
+  valid("linearGroupTransposed", shapes.checkLinearGroupTransposed, {
+    layers: [
+      { weight: integer, gradOutput: tensor("gradQueries", [3, 8]) },
+      { weight: nf4, gradOutput: tensor("gradKeys", [3, 8]) },
+    ],
+    gradInput: tensor("gradInput", [3, 64]),
+  }, [{ M: 3, K: 64, N: 8 }, { M: 3, K: 64, N: 8 }]),
+  valid("addRmsNorm", shapes.checkAddRmsNorm, {
+    input: tensor("input", [3, 5]),
+    residual: tensor("residual", [3, 5]),
+    weight: tensor("weight", [5]),
+    sum: tensor("sum", [3, 5]),
+    output: tensor("output", [3, 5]),
+    epsilon: 1e-5,
+  }, { M: 3, D: 5 }),
   valid("embedding", shapes.checkEmbedding, {
     tokens: tensor("tokens", [3], "u32"),
     table: tensor("table", [7, 5]),

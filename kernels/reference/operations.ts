@@ -6,6 +6,7 @@
  */
 
 import type { KeyValueCache, Operations, Tensor, Weight } from "../device.ts";
+import * as fused from "../fused.ts";
 import * as shapes from "../shapes.ts";
 import type { Arguments } from "../shapes.ts";
 import { swiglu, swigluBackward } from "./activation.ts";
@@ -152,6 +153,16 @@ export class ReferenceOperations implements Operations {
     );
   }
 
+  /** See {@linkcode Operations.linearGroup}. */
+  linearGroup(args: Arguments<"linearGroup">): void {
+    fused.linearGroup(this, args);
+  }
+
+  /** See {@linkcode Operations.linearGroupTransposed}. */
+  linearGroupTransposed(args: Arguments<"linearGroupTransposed">): void {
+    fused.linearGroupTransposed(this, args);
+  }
+
   /** See {@linkcode Operations.embedding}. */
   embedding(args: Arguments<"embedding">): void {
     const dimensions = shapes.checkEmbedding(args);
@@ -178,6 +189,11 @@ export class ReferenceOperations implements Operations {
     const weight = this.#floats(args.weight);
     const output = this.#floats(args.output);
     this.steps.push(() => rmsNorm(input, weight, output, dimensions, args.epsilon));
+  }
+
+  /** See {@linkcode Operations.addRmsNorm}. */
+  addRmsNorm(args: Arguments<"addRmsNorm">): void {
+    fused.addRmsNorm(this, args);
   }
 
   /** See {@linkcode Operations.rmsNormBackward}. */

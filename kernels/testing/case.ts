@@ -71,10 +71,17 @@ export interface Case {
   readonly inputs: Readonly<Record<string, Input>>;
   /** Uploaded and passed to `record`. */
   readonly weight?: WeightData;
+  /** More weights, passed to `record` in this order. */
+  readonly weights?: readonly WeightData[];
   /** Tensors by name; names differ from those of inputs. */
   readonly outputs: Readonly<Record<string, Output>>;
   /** Calls the operation. */
-  record(operations: Operations, tensor: Lookup, weight: Weight): void;
+  record(
+    operations: Operations,
+    tensor: Lookup,
+    weight: Weight,
+    weights: readonly Weight[],
+  ): void;
 }
 
 /** Contents of one output. */
@@ -115,6 +122,7 @@ export async function runCase(device: Device, testCase: Case): Promise<Results> 
     tensors.set(name, place(data instanceof Uint32Array ? "u32" : "f32", shape, data, name));
   }
   const weight = testCase.weight ? uploadWeight(testCase.weight, place) : EMPTY_WEIGHT;
+  const weights = (testCase.weights ?? []).map((data) => uploadWeight(data, place));
   const outputs = new Map<string, Guarded>();
   for (const [name, { shape, dtype = "f32" }] of Object.entries(testCase.outputs)) {
     const guarded = guardedTensor(device, dtype, shape, name);
@@ -123,7 +131,7 @@ export async function runCase(device: Device, testCase: Case): Promise<Results> 
     tensors.set(name, guarded.part);
   }
   const recording = device.record(testCase.label, (operations) => {
-    testCase.record(operations, (name) => find(tensors, name), weight);
+    testCase.record(operations, (name) => find(tensors, name), weight, weights);
   });
 
   const replay = async () => {
@@ -245,11 +253,12 @@ async function runPlain(testCase: Case, absolute: boolean): Promise<Results> {
     const contents = initial ? signed(initial) : filled({ dtype, size: sizeOf(shape) }, NaN);
     tensors.set(name, place(dtype, shape, contents, name));
   }
-  const weight = testCase.weight
-    ? absolute ? uploadMagnitudes(device, testCase.weight) : uploadWeight(testCase.weight, place)
-    : EMPTY_WEIGHT;
+  const upload = (data: WeightData) =>
+    absolute ? uploadMagnitudes(device, data) : uploadWeight(data, place);
+  const weight = testCase.weight ? upload(testCase.weight) : EMPTY_WEIGHT;
+  const weights = (testCase.weights ?? []).map(upload);
   device.run(device.record(testCase.label, (operations) => {
-    testCase.record(operations, (name) => find(tensors, name), weight);
+    testCase.record(operations, (name) => find(tensors, name), weight, weights);
   }));
   const results: Record<string, Contents> = {};
   for (const name of Object.keys(testCase.outputs)) {

@@ -23,6 +23,7 @@ import {
   swigluBackwardCases,
   swigluCases,
 } from "./elementwise_cases.ts";
+import { addRmsNormCases, linearGroupCases, linearGroupTransposedCases } from "./fused_cases.ts";
 import {
   columnSumCases,
   dequantizeCases,
@@ -57,9 +58,12 @@ export const CASES: Readonly<Record<string, () => Case[]>> = {
   "columnSum": columnSumCases,
   "lowRank": lowRankCases,
   "lowRankBackward": lowRankBackwardCases,
+  "linearGroup": linearGroupCases,
+  "linearGroupTransposed": linearGroupTransposedCases,
   "embedding": embeddingCases,
   "embeddingBackward": embeddingBackwardCases,
   "rmsNorm": rmsNormCases,
+  "addRmsNorm": addRmsNormCases,
   "rmsNormBackward": rmsNormBackwardCases,
   "rope": ropeCases,
   "attention": attentionCases,

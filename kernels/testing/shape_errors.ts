@@ -137,6 +137,25 @@ export const BAD_CALLS: readonly BadCall[] = [
       operations.columnSum({ input: tensor("x", [3, 4]), output: tensor("sums", [3]) }),
   },
   {
+    label: "linearGroup of nothing",
+    message: /^linearGroup: layers is empty; pass at least one$/,
+    call: (operations, tensor) =>
+      operations.linearGroup({ input: tensor("x", [3, 4]), layers: [] }),
+  },
+  {
+    label: "linearGroup whose layers write to one tensor",
+    message: /^linearGroup: two layers have the output "y"; each needs its own$/,
+    call: (operations, tensor) => {
+      const values = tensor("values", [5, 4]);
+      const weight = { format: "dense", rows: 5, columns: 4, values } as const;
+      const output = tensor("y", [3, 5]);
+      operations.linearGroup({
+        input: tensor("x", [3, 4]),
+        layers: [{ weight, output }, { weight, output }],
+      });
+    },
+  },
+  {
     label: "lowRank whose pool does not divide",
     message: /^lowRank: pool, 5, does not divide the input features, 32$/,
     call: (operations, tensor) => operations.lowRank({ ...lowRank(tensor), pool: 5 }),

@@ -14,11 +14,12 @@ import { crossEntropy } from "./cross_entropy.ts";
 import { adamw, add, copy, fill, swiglu, swigluBackward } from "./elementwise.ts";
 import { embedding, embeddingBackward } from "./embedding.ts";
 import { matmul } from "./gemm.ts";
+import { linearGroup, linearGroupTransposed } from "./linear_group.ts";
 import { lowRank, lowRankBackward } from "./low_rank.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 import { dequantize, linear, linearTransposed } from "./quantized_linear.ts";
 import { gradientNorm, weightedSum } from "./reductions.ts";
-import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
+import { addRmsNorm, rmsNorm, rmsNormBackward } from "./rms_norm.ts";
 import { rope } from "./rope.ts";
 import { sample } from "./sample.ts";
 
@@ -53,9 +54,12 @@ export function createOperations(sink: OperationSink): Operations {
     dequantize: operation(shapes.checkDequantize, dequantize),
     lowRank: operation(shapes.checkLowRank, lowRank),
     lowRankBackward: operation(shapes.checkLowRankBackward, lowRankBackward),
+    linearGroup: operation(shapes.checkLinearGroup, linearGroup),
+    linearGroupTransposed: operation(shapes.checkLinearGroupTransposed, linearGroupTransposed),
     embedding: operation(shapes.checkEmbedding, embedding),
     embeddingBackward: operation(shapes.checkEmbeddingBackward, embeddingBackward),
     rmsNorm: operation(shapes.checkRmsNorm, rmsNorm),
+    addRmsNorm: operation(shapes.checkAddRmsNorm, addRmsNorm),
     rmsNormBackward: operation(shapes.checkRmsNormBackward, rmsNormBackward),
     rope: operation(shapes.checkRope, rope),
     attention: operation(shapes.checkAttention, attention),

@@ -10,13 +10,14 @@
 import type { Tensor } from "../device.ts";
 import type { Arguments } from "../shapes.ts";
 import { columnReduction } from "./column_sum.ts";
-import type { Dispatch, KernelContext } from "./program.ts";
+import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import {
   dispatchOf,
   f32,
   reductions,
   rowLanes,
   splitWork,
+  type Storage,
   sumOf,
   u32,
   vectorType,
@@ -28,18 +29,73 @@ export function rmsNorm(
   { profile }: KernelContext,
   { input, weight, output, epsilon }: Arguments<"rmsNorm">,
 ): Dispatch[] {
-  const [rows, columns] = input.shape as [number, number];
-  const width = vectorWidth(columns);
-  const lanes = rowLanes(profile, columns);
-  const split = splitWork(profile, rows);
-  const element = vectorType(width);
-  return [dispatchOf(profile, {
+  const element = vectorType(vectorWidth(weight.size));
+  return [normalize(profile, {
     label: "rmsNorm",
+    weight,
+    epsilon,
     storage: [
       { name: "input", tensor: input, access: "read", element },
       { name: "weight", tensor: weight, access: "read", element },
       { name: "output", tensor: output, access: "read_write", element },
     ],
+    first: "let x = input[base + column];",
+    again: "input[base + column]",
+  })];
+}
+
+/** `sum = input + residual`, and its norm. */
+export function addRmsNorm(
+  { profile }: KernelContext,
+  { input, residual, weight, sum, output, epsilon }: Arguments<"addRmsNorm">,
+): Dispatch[] {
+  const element = vectorType(vectorWidth(weight.size));
+  // Where the sum takes the place of an operand, that is bound once.
+  const inPlace = sum === input || sum === residual;
+  const other = sum === input ? residual : input;
+  return [normalize(profile, {
+    label: `addRmsNorm${inPlace ? " in place" : ""}`,
+    weight,
+    epsilon,
+    storage: [
+      { name: "input", tensor: other, access: "read", element },
+      ...(inPlace
+        ? []
+        : [{ name: "residual", tensor: residual, access: "read", element } as const]),
+      { name: "weight", tensor: weight, access: "read", element },
+      { name: "sum", tensor: sum, access: "read_write", element },
+      { name: "output", tensor: output, access: "read_write", element },
+    ],
+    first: `let x = input[base + column] + ${inPlace ? "sum" : "residual"}[base + column];
+      sum[base + column] = x;`,
+    again: "sum[base + column]",
+  })];
+}
+
+/** A norm of rows that are read twice. */
+interface Normalization {
+  readonly label: string;
+  readonly weight: Tensor;
+  readonly epsilon: number;
+  readonly storage: readonly Storage[];
+  /** Declares `x`, the element at `base + column`. */
+  readonly first: string;
+  /** The element once more, by the same invocation. */
+  readonly again: string;
+}
+
+function normalize(
+  profile: Profile,
+  { label, weight, epsilon, storage, first, again }: Normalization,
+): Dispatch {
+  const columns = weight.size;
+  const rows = (storage.at(-1) as Storage).tensor.size / columns;
+  const width = vectorWidth(columns);
+  const lanes = rowLanes(profile, columns);
+  const split = splitWork(profile, rows);
+  return dispatchOf(profile, {
+    label,
+    storage,
     uniforms: {
       rows: u32(rows),
       columns: u32(columns / width),
@@ -56,21 +112,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let end = min(first + parameters.per_group, parameters.rows);
   for (var row = first; row < end; row++) {
     let base = row * parameters.columns;
-    var squares = ${element}();
+    var squares = ${vectorType(width)}();
     for (var column = lane; column < parameters.columns; column += ${lanes}u) {
-      let x = input[base + column];
+      ${first}
       squares = fma(x, x, squares);
     }
     let mean = reduce_sum(${sumOf(width, "squares")}, lane) * parameters.inverse_columns;
     let scale = 1.0 / sqrt(mean + parameters.epsilon);
     for (var column = lane; column < parameters.columns; column += ${lanes}u) {
-      output[base + column] = input[base + column] * scale * weight[column];
+      output[base + column] = ${again} * scale * weight[column];
     }
   }
 }
 `,
     workgroups: [split.groups, 1, 1],
-  })];
+  });
 }
 
 /** See the module documentation. */

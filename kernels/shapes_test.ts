@@ -359,6 +359,7 @@ function tensorsOf(value: unknown): Tensor[] {
 function replaceTensor(value: unknown, label: string, tensor: Tensor): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (isTensor(value)) return value.label === label ? tensor : value;
+  if (Array.isArray(value)) return value.map((part) => replaceTensor(part, label, tensor));
   return Object.fromEntries(
     Object.entries(value).map(([key, part]) => [key, replaceTensor(part, label, tensor)]),
   );

@@ -37,6 +37,8 @@ import type { MemoryModel } from "./memory_model.ts";
 export class CountingDevice implements Device {
   /** Of the device that is stood in for. */
   readonly info: DeviceInfo;
+  /** Whether the memory of the device is the host's own. */
+  readonly inHostMemory: boolean;
   /** Everything that was held, and when; the host's memory too, where the caller says so. */
   readonly ledger: Ledger = new Ledger();
   readonly #model: MemoryModel;
@@ -46,6 +48,7 @@ export class CountingDevice implements Device {
   constructor(model: MemoryModel) {
     this.#model = model;
     this.info = model.info;
+    this.inHostMemory = model.inHostMemory;
   }
 
   /** See {@linkcode Device.tensor}. */

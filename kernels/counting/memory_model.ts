@@ -28,6 +28,8 @@ export interface MemoryModel {
   readonly info: DeviceInfo;
   /** Whether the memory of the device is the host's own. */
   readonly inHostMemory: boolean;
+  /** Bytes that the device can hold; null if it does not tell. */
+  readonly memoryBytes: number | null;
   /** A handle that the operations of {@linkcode MemoryModel.recorder} accept. */
   tensor(dtype: DType, shape: readonly number[], label: string): Tensor;
   /** A part of one. */
@@ -56,6 +58,7 @@ export function plainMemory(
       maxTensorBytes,
     },
     inHostMemory: true,
+    memoryBytes: null,
     tensor: (dtype, shape, label) => ({ dtype, shape: [...shape], size: sizeOf(shape), label }),
     view: (whole, offset, shape, label) => {
       const size = sizeOf(shape);

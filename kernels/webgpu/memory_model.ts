@@ -21,6 +21,7 @@ export function webgpuMemory(profile: Profile, info: DeviceInfo): MemoryModel {
   return {
     info,
     inHostMemory: profile.class === "software",
+    memoryBytes: null,
     tensor: (dtype, shape, label) => {
       checkDimensions(shape, label);
       const allocation = { buffer: null, bytes: 4 * sizeOf(shape), freed: false, owner };

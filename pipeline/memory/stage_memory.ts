@@ -1,0 +1,101 @@
+/**
+ * The memory of one stage: what it will hold, where, and from when to when.
+ *
+ * @module
+ */
+
+import { CountingDevice } from "../../kernels/counting/device.ts";
+import type { Account, Ledger, Lifetime } from "../../kernels/counting/ledger.ts";
+import { type MemoryModel, plainMemory } from "../../kernels/counting/memory_model.ts";
+import type { Forecast } from "../graph/stage.ts";
+import { kindOf, TENSOR_KINDS } from "./kinds.ts";
+
+/** Things of one kind. */
+export interface MemoryItem {
+  /** "optimizer moments". */
+  readonly what: string;
+  /** What they take when most is held in all. */
+  readonly bytes: number;
+  /** "throughout", or the phases in which some of them are held: "layer by layer". */
+  readonly when: string;
+}
+
+/** Memory in one place. */
+export interface MemoryUse {
+  /** The most that is held at once; the sum of the items. */
+  readonly peak: number;
+  /** In a fixed order of kinds. */
+  readonly items: readonly MemoryItem[];
+}
+
+/** Memory of one stage. */
+export interface StageMemory {
+  /** Live tensors, as `Device.memory` counts them; null if the stage uses no device. */
+  readonly device: MemoryUse | null;
+  /** The worker process, with the device's memory where that is the host's own. */
+  readonly host: MemoryUse;
+}
+
+/**
+ * Resident memory of a worker process before its stage does anything: Deno, the code, the collector's
+ * slack. Measured; see `docs/memory.md`.
+ */
+const PROCESS_BYTES = 120e6;
+
+/** What opening a device adds to the process: threads or a driver, compiled kernels, staging. */
+const DRIVER_BYTES: Readonly<Record<MemoryModel["info"]["name"], number>> = {
+  cpu: 40e6,
+  reference: 0,
+  webgpu: 150e6,
+};
+
+/** Rehearses a stage on a device that uses memory like `model`; null if no stage needs a device. */
+export function rehearse(forecast: Forecast, model: MemoryModel | null): StageMemory {
+  const device = new CountingDevice(model ?? plainMemory("no device", Infinity));
+  const { ledger } = device;
+  ledger.take("host", "process", PROCESS_BYTES);
+  forecast.rehearse(device);
+  if (ledger.peak(["device"]) === 0) return { device: null, host: useOf(ledger, ["host"]) };
+  const onDevice = useOf(ledger, ["device"]);
+  const host = useOf(ledger, device.inHostMemory ? ["host", "device"] : ["host"]);
+  const driver = DRIVER_BYTES[device.info.name];
+  return {
+    device: onDevice,
+    host: {
+      peak: host.peak + driver,
+      items: [{ what: "device driver", bytes: driver, when: "throughout" }, ...host.items],
+    },
+  };
+}
+
+function useOf(ledger: Ledger, accounts: readonly Account[]): MemoryUse {
+  const groups = new Map<string, Lifetime[]>();
+  const host = accounts.includes("host");
+  for (const lifetime of ledger.lifetimes(accounts)) {
+    const what = lifetime.account === "host"
+      ? lifetime.label
+      : host
+      ? "device memory"
+      : kindOf(lifetime.label) ?? "other";
+    groups.set(what, [...groups.get(what) ?? [], lifetime]);
+  }
+  const items = [...groups].map(([what, lifetimes]) => ({
+    what,
+    bytes: lifetimes.reduce((sum, { bytes, atPeak }) => sum + (atPeak ? bytes : 0), 0),
+    when: whenOf(ledger.phases, lifetimes),
+  }));
+  const order = (what: string) => host ? 0 : TENSOR_KINDS.indexOf(what);
+  return {
+    peak: ledger.peak(accounts),
+    items: items.filter(({ bytes }) => bytes > 0)
+      .toSorted((left, right) => order(left.what) - order(right.what)),
+  };
+}
+
+/** The phases that one of some lifetimes touches. */
+function whenOf(phases: readonly string[], lifetimes: readonly Lifetime[]): string {
+  const touched = phases.filter((_, phase) =>
+    lifetimes.some(({ from, to }) => from <= phase && phase <= to)
+  );
+  return touched.length === phases.length ? "throughout" : touched.join(", ");
+}

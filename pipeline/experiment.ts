@@ -6,21 +6,25 @@
 
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { DeviceInfo } from "../kernels/device.ts";
 import { fromCaller } from "./caller.ts";
 import { UserError } from "./errors.ts";
-import { type DeviceName, openDevice } from "./executors/devices.ts";
+import { threadsPerJob, wideVectorVariables } from "./executors/cpu_settings.ts";
+import { denoCommand } from "./executors/deno_command.ts";
+import { chooseDevice, deviceInfo, type DeviceName } from "./executors/devices.ts";
 import type { StageEvent } from "./executors/executor.ts";
 import { LocalExecutor } from "./executors/local.ts";
+import { memoryModelOf } from "./executors/memory_models.ts";
 import { runPlan } from "./executors/schedule.ts";
 import { codeVersion } from "./graph/code_version.ts";
 import { ConfigurationError, type Experiment } from "./graph/experiment.ts";
 import { loadExperiment } from "./graph/load.ts";
-import { makePlan, type Plan } from "./graph/plan.ts";
+import { makePlan, type Plan, type PlannedDevice } from "./graph/plan.ts";
 import { collectResults, type Results } from "./graph/results.ts";
 import type { Stage } from "./graph/stage.ts";
 import { Store } from "./graph/store.ts";
 import { didYouMean } from "./graph/suggestions.ts";
+import { memoryLimits } from "./memory/limits.ts";
+import { planMemory, type PlanWithMemory } from "./memory/plan_memory.ts";
 import { RunFolder } from "./reports/run_folder.ts";
 import { makeTable } from "./reports/table.ts";
 import { writeTensorboard } from "./reports/tensorboard.ts";
@@ -42,6 +46,18 @@ export interface PlanOptions {
    */
   readonly device?: DeviceName;
   /**
+   * Stages that run at the same time, each in a process of its own.
+   *
+   * @default 1
+   */
+  readonly jobs?: number;
+  /**
+   * Threads of each stage on the CPU device. Results do not depend on it.
+   *
+   * @default `EQUIPOISE_THREADS`, else the processors divided by `jobs`
+   */
+  readonly threads?: number;
+  /**
    * Folder of results; the store is in it.
    *
    * @default "runs"
@@ -57,12 +73,6 @@ export interface PlanOptions {
 
 /** How to run an experiment. */
 export interface RunOptions extends PlanOptions {
-  /**
-   * Stages that run at the same time, each in a process of its own.
-   *
-   * @default 1
-   */
-  readonly jobs?: number;
   /** Stop at the first failure. Otherwise everything runs that does not depend on it. */
   readonly failFast?: boolean;
   /** Aborted: running stages save a checkpoint and end; the same call resumes them. */
@@ -103,15 +113,20 @@ export async function runExperiment(
   const checked = await checkedExperiment(experiment, options);
   using store = await Store.open(storeFolder(out));
   await store.sweep();
-  const { plan, device } = await plannedIn(store, checked, options);
+  const plan = await plannedIn(store, checked, options);
+  if (plan.shortages.length > 0) throw new ConfigurationError(plan.shortages);
   const folder = await RunFolder.create(join(out, plan.experiment.name), plan);
   options.onPlan?.(plan, folder.path);
   const equipoise = await codeVersion();
+  const { device } = plan;
   const executor = new LocalExecutor({
     jobs: options.jobs ?? 1,
+    threads: threadsOf(options),
     store: store.folder,
-    device: options.device ?? "auto",
+    // What the plan has decided on, so that no worker decides again.
+    device: device === null ? options.device ?? "auto" : device.name as DeviceName,
     stages,
+    variables: await workerVariables(plan),
   });
   try {
     const ends = await runPlan(plan, executor, {
@@ -144,17 +159,18 @@ export async function runExperiment(
 }
 
 /**
- * Says what {@linkcode runExperiment} would do, and why; runs nothing.
+ * Says what {@linkcode runExperiment} would do, and why, and how much memory it will take; runs
+ * nothing, and lists what cannot fit where `runExperiment` refuses.
  *
  * @throws As {@linkcode runExperiment}.
  */
 export async function planExperiment(
   experiment: string | Experiment,
   options: PlanOptions = {},
-): Promise<Plan> {
+): Promise<PlanWithMemory> {
   const checked = await checkedExperiment(experiment, options);
   using store = await Store.open(storeFolder(resolve(options.out ?? "runs")));
-  return (await plannedIn(store, checked, options)).plan;
+  return await plannedIn(store, checked, options);
 }
 
 /**
@@ -189,17 +205,39 @@ async function plannedIn(
   store: Store,
   experiment: Experiment,
   options: PlanOptions,
-): Promise<{ plan: Plan; device: DeviceInfo | null }> {
-  let device: DeviceInfo | null = null;
-  const plan = await makePlan(experiment, {
-    stages: await importStages(options.stages ?? DEFAULT_STAGES),
-    store,
-    deviceClass: async () => {
-      device ??= await deviceInfo(options.device ?? "auto");
-      return device.class;
-    },
+): Promise<PlanWithMemory> {
+  const stages = await importStages(options.stages ?? DEFAULT_STAGES);
+  const plan = await makePlan(experiment, { stages, store, device: () => plannedDevice(options) });
+  const { device } = plan;
+  const model = device !== null && computes(plan)
+    ? await memoryModelOf(device.name as Exclude<DeviceName, "auto">)
+    : null;
+  return await planMemory(plan, { stages, model, limits: memoryLimits(model) });
+}
+
+async function plannedDevice(options: PlanOptions): Promise<PlannedDevice> {
+  const { name, reason } = await chooseDevice(options.device ?? "auto");
+  const { class: deviceClass, description } = await deviceInfo(name, {
+    threads: threadsOf(options),
   });
-  return { plan, device };
+  return { name, class: deviceClass, description, reason };
+}
+
+/** How the worker processes of a plan are started. */
+async function workerVariables(plan: Plan): Promise<Record<string, string>> {
+  const wide = plan.device?.name === "cpu" && computes(plan);
+  return wide ? await wideVectorVariables(denoCommand()) : {};
+}
+
+/** Whether a stage that is to run uses the device. */
+function computes({ stages }: Plan): boolean {
+  return stages.some(({ decision, identity }) =>
+    decision.action !== "cached" && identity.device !== null
+  );
+}
+
+function threadsOf({ jobs = 1, threads }: PlanOptions): number {
+  return threadsPerJob(jobs, threads);
 }
 
 /** Before hours of work: whether the results will fit into the table. */
@@ -228,12 +266,6 @@ export function storeFolder(out: string): string {
 
 async function importStages(url: string): Promise<readonly Stage[]> {
   return (await import(url) as { stages: readonly Stage[] }).stages;
-}
-
-async function deviceInfo(name: DeviceName): Promise<DeviceInfo> {
-  const device = await openDevice(name);
-  device.close();
-  return device.info;
 }
 
 async function findExperiment(file: string): Promise<string> {

@@ -19,6 +19,7 @@ import {
 
 interface Flags extends ExperimentFlags {
   readonly jobs: number;
+  readonly threads?: number;
   readonly failFast: boolean;
 }
 
@@ -30,6 +31,11 @@ const command = addExperimentFlags(
     new Option("--executor <name>", "what runs the stages").choices(["local"]).default("local"),
   )
   .option("--jobs <n>", "stages at the same time, each in its own process", positiveInteger, 1)
+  .option(
+    "--threads <n>",
+    "threads of each stage on the CPU device (default: processors / jobs)",
+    positiveInteger,
+  )
   .option("--fail-fast", "stop at the first failure", false);
 
 await runCommand(command, async () => {

@@ -8,8 +8,8 @@ import type { DeviceName } from "../pipeline/executors/devices.ts";
 import { serveWorker } from "../pipeline/executors/worker.ts";
 
 if (import.meta.main) {
-  const [store = "", device = "auto", stages = ""] = Deno.args;
-  await serveWorker({ store, device: device as DeviceName, stages });
+  const [store = "", device = "auto", threads = "1", stages = ""] = Deno.args;
+  await serveWorker({ store, device: device as DeviceName, threads: Number(threads), stages });
   // A device keeps the event loop alive; nothing is left to wait for.
   Deno.exit(0);
 }

@@ -129,7 +129,7 @@ for (
           env,
           programs: ["git"],
         });
-        assertOneMessage(stderr, /^No WebGPU adapter was found: run `deno task setup`, which /);
+        assertOneMessage(stderr, /^No WebGPU adapter was found: run `deno task setup --webgpu`, which /);
         assert.equal(status, 1);
         const out = join(folder, "runs");
         assert(!existsSync(join(out, "device")));

@@ -9,10 +9,8 @@ import { roundDown } from "./buffer_pool.ts";
 import { WebgpuDevice } from "./device.ts";
 import { BUILT_IN, type WebgpuImplementation } from "./implementation.ts";
 import type { Profile } from "./program.ts";
+import { isSoftwareAdapter, MESA_SOFTWARE } from "./software_adapter.ts";
 import { proveSubgroups, type SubgroupProof } from "./subgroups.ts";
-
-/** PCI vendor id of Mesa's software renderers, as WebGPU reports it. */
-const MESA_SOFTWARE = "65541";
 
 /** Limits that kernels and buffers depend on; the device is asked for all that the adapter has. */
 const LIMITS = [
@@ -140,7 +138,7 @@ export async function probe(): Promise<AdapterReport> {
     vendor: adapter.info.vendor,
     description: adapter.info.description,
     driver: driverVersion(adapter.info.vendor),
-    software: isSoftware(adapter),
+    software: isSoftwareAdapter(adapter.info),
     featuresListed: [...adapter.features].sort(),
     featuresUsable: usable,
     limits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
@@ -204,13 +202,8 @@ async function grants(feature: GPUFeatureName): Promise<boolean> {
 }
 
 function suitableClass(adapter: GPUAdapter, proof: SubgroupProof): Profile["class"] {
-  if (isSoftware(adapter)) return "software";
+  if (isSoftwareAdapter(adapter.info)) return "software";
   return proof.size > 0 ? "gpu" : "generic";
-}
-
-function isSoftware(adapter: GPUAdapter): boolean {
-  const { vendor, description, isFallbackAdapter } = adapter.info;
-  return vendor === MESA_SOFTWARE || isFallbackAdapter || /llvmpipe|swiftshader/i.test(description);
 }
 
 function profileOf(

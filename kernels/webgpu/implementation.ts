@@ -18,7 +18,7 @@ export interface WebgpuImplementation {
 
 /** What to do where WebGPU finds no adapter. */
 export const SETUP_HINT: string =
-  "No WebGPU adapter was found: run `deno task setup`, which installs a Vulkan driver or prints " +
+  "No WebGPU adapter was found: run `deno task setup --webgpu`, which installs a Vulkan driver or prints " +
   "the line that does";
 
 /** Deno's own WebGPU (wgpu). */

@@ -6,14 +6,15 @@
 
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type AdapterFound, isAdapterFound } from "./probe_adapter.ts";
 import { DRIVER_VARIABLES, findVulkan } from "./vulkan.ts";
 
 /** The note itself. */
 export interface AdapterStamp {
   /** From {@linkcode systemFingerprint} at the time WebGPU worked. */
   readonly fingerprint: string;
-  /** "llvmpipe (LLVM 15.0.6, 256 bits)". */
-  readonly adapter: string;
+  /** What worked. */
+  readonly adapter: AdapterFound;
 }
 
 /** Root of this repository. */
@@ -49,7 +50,7 @@ export function readStamp(
 
 /** Notes that `adapter` works, where the note can be written. */
 export function writeStamp(
-  adapter: string,
+  adapter: AdapterFound,
   path: string = STAMP_FILE,
   fingerprint: string = systemFingerprint(),
 ): void {
@@ -65,5 +66,5 @@ export function writeStamp(
 function isStamp(value: unknown): value is AdapterStamp {
   return typeof value === "object" && value !== null && "fingerprint" in value &&
     typeof value.fingerprint === "string" && "adapter" in value &&
-    typeof value.adapter === "string";
+    isAdapterFound(value.adapter);
 }

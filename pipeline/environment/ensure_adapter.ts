@@ -10,8 +10,8 @@ import { readStamp, ROOT } from "./adapter_stamp.ts";
 
 /**
  * Returns when a WebGPU adapter can be opened in this process. Where one has worked before and
- * nothing changed since, this takes about a millisecond; elsewhere `deno task setup` runs, which
- * tries the adapter and installs a driver where it may. A process that may not run Deno returns at
+ * nothing changed since, this takes about a millisecond; elsewhere `deno task setup --webgpu` runs,
+ * which tries the adapter and installs a driver where it may. A process that may not run Deno returns at
  * once: opening the adapter then tells what is missing.
  *
  * Call it before the first use of `navigator.gpu`: Deno looks for drivers only once per process.
@@ -23,7 +23,15 @@ export async function ensureAdapter(): Promise<void> {
   const command = Deno.execPath();
   if (Deno.permissions.querySync({ name: "run", command }).state !== "granted") return;
   const { success } = await new Deno.Command(command, {
-    args: ["task", "--quiet", "--config", resolve(ROOT, "deno.json"), "setup", "--quiet"],
+    args: [
+      "task",
+      "--quiet",
+      "--config",
+      resolve(ROOT, "deno.json"),
+      "setup",
+      "--webgpu",
+      "--quiet",
+    ],
     stdin: "null",
     stdout: "null",
     stderr: "inherit",

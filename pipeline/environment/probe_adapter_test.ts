@@ -20,8 +20,9 @@ function output(
 }
 
 Deno.test("interpretProbe() tells an adapter from none", () => {
-  assert.deepEqual(interpretProbe(output({ stdout: '"llvmpipe (LLVM 15)"\n' })), {
-    adapter: "llvmpipe (LLVM 15)",
+  const adapter = { name: "llvmpipe (LLVM 15)", software: true };
+  assert.deepEqual(interpretProbe(output({ stdout: `${JSON.stringify(adapter)}\n` })), {
+    adapter,
     problem: "",
   });
   assert.deepEqual(interpretProbe(output({ stdout: "null\n" })), { adapter: null, problem: "" });

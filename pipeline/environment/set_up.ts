@@ -33,7 +33,7 @@ export type Report = (line: string) => void;
  */
 export async function setUpAdapter(report: Report): Promise<string | null> {
   const stamp = readStamp();
-  if (stamp !== null) return stamp.adapter;
+  if (stamp !== null) return stamp.adapter.name;
   let probe = await probeAdapter();
   if (probe.adapter === null) {
     const system = await operatingSystem();
@@ -49,7 +49,7 @@ export async function setUpAdapter(report: Report): Promise<string | null> {
     }
   }
   writeStamp(probe.adapter);
-  return probe.adapter;
+  return probe.adapter.name;
 }
 
 /** Installs what tests compare with, or says how; returns the Python that has it, or null. */

@@ -6,9 +6,11 @@
  */
 
 import { fileURLToPath } from "node:url";
+import { DAWN_FOLDER } from "../../kernels/webgpu/dawn.ts";
 import type { Executor, ExecutorDescription, StageEvent, StageTask } from "./executor.ts";
 import { denoCommand } from "./deno_command.ts";
 import type { DeviceName } from "./devices.ts";
+import { lastWords } from "./last_words.ts";
 import { encodeMessage, linesOf, readMessages, type WorkerMessage } from "./messages.ts";
 
 /** Permissions of a worker. It starts no process and opens no connection. */
@@ -27,8 +29,12 @@ export interface LocalOptions {
   readonly store: string;
   /** Device that each worker opens when a stage asks for one. */
   readonly device: DeviceName;
+  /** Threads of the CPU device in each worker. */
+  readonly threads: number;
   /** URL of the module that exports `stages`. */
   readonly stages: string;
+  /** Environment variables of workers, besides those of this process. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** The local executor. Workers start when there is work, and again after they died. */
@@ -128,9 +134,12 @@ class WorkerProcess {
         "--no-prompt",
         "--quiet",
         ...PERMISSIONS,
+        // Dawn is native code; it is the only such code that a worker may load.
+        ...(options.device === "webgpu:dawn" ? [`--allow-ffi=${DAWN_FOLDER}`] : []),
         WORKER,
-        ...[options.store, options.device, options.stages],
+        ...[options.store, options.device, String(options.threads), options.stages],
       ],
+      env: { ...options.variables },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
@@ -204,11 +213,13 @@ class WorkerProcess {
   #lastEvent({ key, id }: StageTask, status: Deno.CommandStatus): StageEvent {
     if (this.#killed) return { kind: "cancelled", key };
     const how = status.signal === null ? `with exit code ${status.code}` : `by ${status.signal}`;
-    const last = this.#lastErrors.length === 0 ? "" : `; it said: ${this.#lastErrors.join(" / ")}`;
+    const words = lastWords(this.#lastErrors);
+    const said = words === "" ? "" : ` (it said: ${words})`;
     return {
       kind: "failed",
       key,
-      message: `The worker process was ended ${how} while it ran "${id}"${last}`,
+      message: `The worker process was ended ${how} while it ran "${id}"${said}: ` +
+        "run the same command again; if it is ended again, use a smaller batch or update the driver",
       trace: null,
     };
   }

@@ -18,6 +18,7 @@ async function withExecutor(
       jobs,
       store: store.folder,
       device: "reference",
+      threads: 1,
       stages: STAGES,
     });
     await test(executor, store, folder);
@@ -96,8 +97,9 @@ Deno.test("a worker that dies fails its stage alone, quotes its last words and i
     assert.equal(failed.key, crash.key);
     assert.equal(
       failed.message,
-      'The worker process was ended with exit code 139 while it ran "make"; ' +
-        "it said: driver: segmentation fault",
+      'The worker process was ended with exit code 139 while it ran "make" ' +
+        "(it said: driver: segmentation fault): run the same command again; " +
+        "if it is ended again, use a smaller batch or update the driver",
     );
     assert.equal(events.at(-1)?.kind, "done");
   }));

@@ -36,7 +36,7 @@ function planOf(...entries: string[]): Plan {
     document: {},
     position: () => null,
   };
-  return { experiment, stages, cells: [] };
+  return { experiment, stages, cells: [], device: null };
 }
 
 /** Runs stages in no time, one batch for each poll; records what it is asked. */

@@ -23,6 +23,8 @@ export interface WorkerOptions {
   readonly store: string;
   /** Opened when a stage asks for it. */
   readonly device: DeviceName;
+  /** Threads of the CPU device. */
+  readonly threads: number;
   /** URL of a module that exports `stages`. */
   readonly stages: string;
 }
@@ -33,7 +35,7 @@ export async function serveWorker(options: WorkerOptions): Promise<void> {
   Deno.addSignalListener("SIGINT", () => {});
   const { stages } = await import(options.stages) as { stages: readonly Stage[] };
   using store = await Store.open(options.store);
-  const worker = new Worker(stages, store, options.device);
+  const worker = new Worker(stages, store, options);
   for await (const line of readMessages<WorkerRequest>(Deno.stdin.readable)) {
     if (!("message" in line)) continue;
     if (line.message.kind === "cancel") worker.cancel();
@@ -47,14 +49,14 @@ class Worker {
   finished: Promise<void> = Promise.resolve();
   readonly #stages: readonly Stage[];
   readonly #store: Store;
-  readonly #deviceName: DeviceName;
+  readonly #options: WorkerOptions;
   #device: Device | null = null;
   #abort = new AbortController();
 
-  constructor(stages: readonly Stage[], store: Store, deviceName: DeviceName) {
+  constructor(stages: readonly Stage[], store: Store, options: WorkerOptions) {
     this.#stages = stages;
     this.#store = store;
-    this.#deviceName = deviceName;
+    this.#options = options;
   }
 
   cancel(): void {
@@ -75,7 +77,7 @@ class Worker {
       await runStage(task, {
         stages: this.#stages,
         store: this.#store,
-        device: async () => this.#device ??= await openDevice(this.#deviceName),
+        device: async () => this.#device ??= await openDevice(this.#options.device, this.#options),
         report: reports.call,
         log: (line) => send({ kind: "log", key, line }),
         signal,

@@ -13,7 +13,13 @@ import {
   type Problem,
 } from "./experiment.ts";
 import { explainRun } from "./explain.ts";
-import { keyOf, sizeOfResult, type SourceDigest, type StageIdentity } from "./manifest.ts";
+import {
+  type DeviceProvenance,
+  keyOf,
+  sizeOfResult,
+  type SourceDigest,
+  type StageIdentity,
+} from "./manifest.ts";
 import { digestSource } from "./source_digest.ts";
 import type { Stage } from "./stage.ts";
 import type { Store } from "./store.ts";
@@ -52,6 +58,12 @@ export interface PlannedCell {
   readonly keys: ReadonlyMap<string, string>;
 }
 
+/** The device that stages of a plan compute on. */
+export interface PlannedDevice extends DeviceProvenance {
+  /** Why it was chosen, as a clause: "this machine has no GPU". */
+  readonly reason: string;
+}
+
 /** What a run will do. */
 export interface Plan {
   /** What is planned. */
@@ -60,6 +72,8 @@ export interface Plan {
   readonly stages: readonly PlannedStage[];
   /** All cells, in the order of the experiment. */
   readonly cells: readonly PlannedCell[];
+  /** What computes; null if no key depends on it. */
+  readonly device: PlannedDevice | null;
 }
 
 /** What planning needs to know of the world. */
@@ -68,8 +82,8 @@ export interface PlanContext {
   readonly stages: readonly Stage[];
   /** Where results are looked for. */
   readonly store: Store;
-  /** Class of the device that would run the stages; called only if a key depends on it. */
-  deviceClass(): Promise<string>;
+  /** The device that would run the stages; called, once, only if a key depends on it. */
+  device(): Promise<PlannedDevice>;
 }
 
 /**
@@ -82,7 +96,7 @@ export async function makePlan(experiment: Experiment, context: PlanContext): Pr
   const cells: PlannedCell[] = [];
   for (const cell of experiment.cells) cells.push(await planner.planCell(cell));
   planner.throwProblems();
-  return { experiment, stages: await planner.decide(), cells };
+  return { experiment, stages: await planner.decide(), cells, device: planner.device };
 }
 
 /** A stage before its decision. */
@@ -94,6 +108,7 @@ interface Draft {
 }
 
 class Planner {
+  device: PlannedDevice | null = null;
   readonly #experiment: Experiment;
   readonly #context: PlanContext;
   readonly #stages: ReadonlyMap<string, Stage>;
@@ -217,8 +232,13 @@ class Planner {
       sources,
       upstream,
       seed: seed ? cell.seed : null,
-      device: device ? await this.#context.deviceClass() : null,
+      device: device ? await this.#deviceClass() : null,
     };
+  }
+
+  async #deviceClass(): Promise<string> {
+    this.device ??= await this.#context.device();
+    return this.device.class;
   }
 
   #digest(reference: string): Promise<string> {

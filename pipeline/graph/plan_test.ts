@@ -22,8 +22,8 @@ async function withStore(test: (context: PlanContext, folder: string) => Promise
   const folder = await Deno.makeTempDir();
   try {
     using store = await Store.open(join(folder, "store"));
-    const deviceClass = () => Promise.reject(new Error("no stage depends on the device"));
-    await test({ stages, store, deviceClass }, folder);
+    const device = () => Promise.reject(new Error("no stage depends on the device"));
+    await test({ stages, store, device }, folder);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -142,11 +142,12 @@ Deno.test("the device class enters the keys of stages that depend on it, and of 
     const dependent = stages.map((stage): Stage =>
       stage.name === "grow" ? { ...stage, dependsOn: () => ({ seed: true, device: true }) } : stage
     );
-    const keysOn = async (device: string) => {
+    const keysOn = async (deviceClass: string) => {
       const grid = { "tuned.steps": [5] };
-      const deviceClass = () => Promise.resolve(device);
-      const known = { ...context, stages: dependent, deviceClass };
-      const plan = await makePlan(experiment({ grid }), known);
+      const planned = { name: "test", class: deviceClass, description: "", reason: "it is a test" };
+      const device = () => Promise.resolve(planned);
+      const plan = await makePlan(experiment({ grid }), { ...context, stages: dependent, device });
+      assert.deepEqual(plan.device, planned);
       return plan.cells[0]?.keys;
     };
     const [one, other] = [await keysOn("a"), await keysOn("b")];

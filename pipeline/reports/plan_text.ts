@@ -6,6 +6,7 @@
 
 import stringWidth from "string-width";
 import type { Decision, Plan, PlannedStage } from "../graph/plan.ts";
+import type { PlannedMemory, PlanWithMemory } from "../memory/plan_memory.ts";
 import { formatBytes, formatCount, formatMoment, formatRanges } from "./quantities.ts";
 import { shortNames } from "./table.ts";
 
@@ -23,10 +24,12 @@ export interface PlanRecord {
   readonly upstream: readonly string[];
   /** Whether it runs, and why. */
   readonly decision: Decision;
+  /** What it will hold at its peak; absent if it does not run or nothing is known. */
+  readonly memory?: PlannedMemory;
 }
 
 /** The plan for programs. */
-export function planRecords(plan: Plan): PlanRecord[] {
+export function planRecords(plan: Plan & Partial<PlanWithMemory>): PlanRecord[] {
   return plan.stages.map(({ key, id, identity, cells, decision }) => ({
     key,
     node: id,
@@ -34,7 +37,12 @@ export function planRecords(plan: Plan): PlanRecord[] {
     cells,
     upstream: identity.upstream,
     decision,
+    ...memoryRecord(plan.memory?.get(key)),
   }));
+}
+
+function memoryRecord(memory: PlannedMemory | undefined): Pick<PlanRecord, "memory"> {
+  return memory === undefined ? {} : { memory };
 }
 
 /** The plan for people: a summary, one line for each stage, and counts by kind. */
@@ -57,6 +65,7 @@ export function planText(plan: Plan): string {
   );
   return [
     `${plan.experiment.name}: ${formatCount(plan.cells.length, "cell")}, ${planSummary(plan)}`,
+    ...deviceLines(plan),
     "",
     ...lines,
     "",
@@ -67,6 +76,12 @@ export function planText(plan: Plan): string {
 /** "14 stages: 3 cached, 1 resumes, 10 run". */
 export function planSummary(plan: Plan): string {
   return `${formatCount(plan.stages.length, "stage")}: ${decisionCounts(plan.stages)}`;
+}
+
+/** What computes and why, as one line; no line if no key depends on it. */
+export function deviceLines({ device }: Plan): string[] {
+  if (device === null) return [];
+  return [`device: ${device.name} (${device.description}), because ${device.reason}`];
 }
 
 /** "cached: 2026-11-21 14:03, 3.1 MB", "runs: not in the store". */

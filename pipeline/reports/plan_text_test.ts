@@ -48,6 +48,7 @@ const PLAN: Plan = {
     stage("probe", "train", [0, 1], RUNS),
     stage("probe", "train", [2, 3], RUNS),
   ],
+  device: null,
 };
 
 Deno.test("planText() lists every stage with decision and cells, and counts them by kind", () => {
@@ -66,6 +67,19 @@ probe (rank 16)          train     runs: not in the store            shared by c
 quantize  1: 1 cached
 train     6: 1 to resume, 5 to run
 `,
+  );
+});
+
+Deno.test("planText() says what computes, and why", () => {
+  const device = {
+    name: "cpu",
+    class: "cpu; wasm",
+    description: "WebAssembly SIMD, 2 threads",
+    reason: "this machine has no GPU",
+  };
+  assert.equal(
+    planText({ ...PLAN, device }).split("\n")[1],
+    "device: cpu (WebAssembly SIMD, 2 threads), because this machine has no GPU",
   );
 });
 

@@ -7,7 +7,7 @@
 import type { StageEvent } from "../executors/executor.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Results } from "../graph/results.ts";
-import { planSummary } from "./plan_text.ts";
+import { deviceLines, planSummary } from "./plan_text.ts";
 import { ProgressView } from "./progress.ts";
 import { formatCount, formatDuration } from "./quantities.ts";
 import { logName } from "./run_folder.ts";
@@ -25,6 +25,7 @@ export class RunDisplay {
     this.#folder = folder;
     const cells = formatCount(plan.cells.length, "cell");
     this.#say(`${plan.experiment.name}: ${cells}, ${planSummary(plan)}`);
+    deviceLines(plan).forEach((line) => this.#say(line));
     this.#view = new ProgressView(plan, {
       write: writeError,
       terminal: Deno.stderr.isTerminal(),

@@ -1,0 +1,77 @@
+/**
+ * How processes that open the CPU device are set up: threads, and vectors of 256 bits. Neither
+ * changes results.
+ *
+ * @module
+ */
+
+import { UserError } from "../errors.ts";
+
+/** Names the threads of each stage on the CPU device. */
+export const THREADS_VARIABLE = "EQUIPOISE_THREADS";
+
+/** `off` leaves V8 as it is. */
+export const WIDE_VECTORS_VARIABLE = "EQUIPOISE_WIDE_VECTORS";
+
+/** The variable with flags that Deno hands to V8, separated by commas. */
+const V8_VARIABLE = "DENO_V8_FLAGS";
+
+/**
+ * V8's pass that packs two neighbouring 128-bit operations into one of 256 bits; and no bounds checks,
+ * which 64-bit addresses need an instruction for (docs/footguns.md, "Wide vectors").
+ */
+const WIDE_VECTOR_FLAGS = ["--experimental-wasm-revectorize", "--no-wasm-bounds-checks"] as const;
+
+/**
+ * Threads of a stage where `jobs` run at once: what `wanted` or `EQUIPOISE_THREADS` says, else an
+ * equal share of the processors that this process may use.
+ *
+ * @throws {UserError} If `EQUIPOISE_THREADS` is no number of threads.
+ */
+export function threadsPerJob(
+  jobs: number,
+  wanted?: number,
+  variable: string | undefined = Deno.env.get(THREADS_VARIABLE),
+  processors: number = navigator.hardwareConcurrency,
+): number {
+  if (wanted !== undefined) return wanted;
+  if (!variable) return Math.max(1, Math.floor(processors / jobs));
+  const threads = Number(variable);
+  if (Number.isInteger(threads) && threads >= 1) return threads;
+  throw new UserError(
+    `${THREADS_VARIABLE} must be a whole number of at least 1, found "${variable}": change or unset it`,
+  );
+}
+
+/**
+ * Environment variables for a process that computes with wide vectors; none where the processor has
+ * none, where they are turned off, and where this version of Deno does not know the flags.
+ *
+ * @param command The Deno that will be started.
+ */
+export async function wideVectorVariables(
+  command: string = Deno.execPath(),
+): Promise<Record<string, string>> {
+  if (Deno.build.arch !== "x86_64" || Deno.env.get(WIDE_VECTORS_VARIABLE) === "off") return {};
+  const present = (Deno.env.get(V8_VARIABLE) ?? "").split(",").filter((flag) => flag !== "");
+  const variables = { [V8_VARIABLE]: [...new Set([...present, ...WIDE_VECTOR_FLAGS])].join(",") };
+  return await startsWith(command, variables) ? variables : {};
+}
+
+/** Whether this process was started with the variables of {@linkcode wideVectorVariables}. */
+export function hasWideVectors(): boolean {
+  const present = (Deno.env.get(V8_VARIABLE) ?? "").split(",");
+  return WIDE_VECTOR_FLAGS.every((flag) => present.includes(flag));
+}
+
+/** V8 ends a process at once that has a flag it does not know. */
+async function startsWith(command: string, env: Record<string, string>): Promise<boolean> {
+  const { success } = await new Deno.Command(command, {
+    args: ["eval", "--no-config", ""],
+    env,
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  return success;
+}

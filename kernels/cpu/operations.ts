@@ -5,12 +5,18 @@
  */
 
 import type { Operations } from "../device.ts";
+import * as fused from "../fused.ts";
 import * as shapes from "../shapes.ts";
+import { swiglu, swigluBackward } from "./activation.ts";
 import { attention } from "./attention.ts";
+import { columnSum } from "./column_sum.ts";
 import { dequantize } from "./dequantize.ts";
 import { add, copy, fill } from "./elementwise.ts";
+import { embedding, embeddingBackward } from "./embedding.ts";
 import { linear, linearTransposed, matmul } from "./linear.ts";
+import { adamw, gradientNorm } from "./optimizer.ts";
 import type { Recorder } from "./recording.ts";
+import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
 
 /** Operations that append their kernel calls to `builder`. */
 export function createOperations(
@@ -27,7 +33,7 @@ export function createOperations(
       builder.endOperation();
     };
   }
-  return {
+  const operations = {
     fill: operation(shapes.checkFill, fill),
     copy: operation(shapes.checkCopy, copy),
     add: operation(shapes.checkAdd, add),
@@ -36,5 +42,20 @@ export function createOperations(
     matmul: operation(shapes.checkMatmul, matmul),
     dequantize: operation(shapes.checkDequantize, dequantize),
     attention: operation(shapes.checkAttention, attention),
+    columnSum: operation(shapes.checkColumnSum, columnSum),
+    embedding: operation(shapes.checkEmbedding, embedding),
+    embeddingBackward: operation(shapes.checkEmbeddingBackward, embeddingBackward),
+    rmsNorm: operation(shapes.checkRmsNorm, rmsNorm),
+    rmsNormBackward: operation(shapes.checkRmsNormBackward, rmsNormBackward),
+    swiglu: operation(shapes.checkSwiglu, swiglu),
+    swigluBackward: operation(shapes.checkSwigluBackward, swigluBackward),
+    gradientNorm: operation(shapes.checkGradientNorm, gradientNorm),
+    adamw: operation(shapes.checkAdamw, adamw),
   } as unknown as Operations;
+  return {
+    ...operations,
+    linearGroup: (args) => fused.linearGroup(operations, args),
+    linearGroupTransposed: (args) => fused.linearGroupTransposed(operations, args),
+    addRmsNorm: (args) => fused.addRmsNorm(operations, args),
+  };
 }

@@ -7,7 +7,7 @@
 import type { KeyValueCache, Operations, Tensor } from "../../kernels/device.ts";
 import type { BlockActivations, BlockEnvironment, BlockGradients } from "./block_tensors.ts";
 import type { Block, Linear } from "./language_model.ts";
-import { backwardLinear, forwardLinear } from "./linear_layer.ts";
+import { backwardLinears, forwardLinears } from "./linear_layer.ts";
 
 /** How a block runs forward. */
 export interface ForwardOptions {
@@ -30,15 +30,20 @@ export function forwardBlock(
   const { config, attention } = environment;
   const epsilon = config.normEpsilon;
   const { linears } = block;
-  const apply = (linear: Linear, from: Tensor, to: Tensor, accumulate = false) =>
-    forwardLinear(
+  const apply = (
+    from: Tensor,
+    outputs: readonly (readonly [Linear, Tensor])[],
+    accumulate = false,
+  ) =>
+    forwardLinears(
       operations,
-      linear,
+      outputs.map(([linear, output]) => ({
+        linear,
+        output,
+        hidden: activations.hidden[linear.shape.name],
+      })),
       from,
-      to,
-      activations.hidden[linear.shape.name],
-      accumulate,
-      dropout,
+      { accumulate, dropout },
     );
 
   operations.rmsNorm({
@@ -47,9 +52,11 @@ export function forwardBlock(
     output: activations.normed,
     epsilon,
   });
-  apply(linears.q_proj, activations.normed, activations.rawQueries);
-  apply(linears.k_proj, activations.normed, activations.rawKeys);
-  apply(linears.v_proj, activations.normed, activations.values);
+  apply(activations.normed, [
+    [linears.q_proj, activations.rawQueries],
+    [linears.k_proj, activations.rawKeys],
+    [linears.v_proj, activations.values],
+  ]);
   for (
     const [norm, raw, normed] of [
       [block.queryNorm, activations.rawQueries, activations.queries],
@@ -83,24 +90,26 @@ export function forwardBlock(
     operations.cachedAttention({ ...attention, ...cache, queries, output: attended });
   }
 
-  operations.copy({ input, output: activations.middle });
-  apply(linears.o_proj, activations.attended, activations.middle, true);
-
-  operations.rmsNorm({
+  apply(activations.attended, [[linears.o_proj, activations.middle]]);
+  operations.addRmsNorm({
     input: activations.middle,
+    residual: input,
     weight: block.attentionNorm.value,
+    sum: activations.middle,
     output: activations.middleNormed,
     epsilon,
   });
-  apply(linears.gate_proj, activations.middleNormed, activations.gate);
-  apply(linears.up_proj, activations.middleNormed, activations.up);
+  apply(activations.middleNormed, [
+    [linears.gate_proj, activations.gate],
+    [linears.up_proj, activations.up],
+  ]);
   operations.swiglu({
     gate: activations.gate,
     up: activations.up,
     output: activations.activated,
   });
   operations.copy({ input: activations.middle, output });
-  apply(linears.down_proj, activations.activated, output, true);
+  apply(activations.activated, [[linears.down_proj, output]], true);
 }
 
 /**
@@ -122,23 +131,22 @@ export function backwardBlock(
   const epsilon = config.normEpsilon;
   const { linears } = block;
   const back = (
-    linear: Linear,
     from: Tensor,
-    gradOutput: Tensor,
+    gradOutputs: readonly (readonly [Linear, Tensor])[],
     gradInput: Tensor | null,
-    accumulate = false,
   ) =>
-    backwardLinear(
+    backwardLinears(
       operations,
-      linear,
+      gradOutputs.map(([linear, gradOutput]) => ({
+        linear,
+        gradOutput,
+        hidden: activations.hidden[linear.shape.name],
+      })),
       from,
-      activations.hidden[linear.shape.name],
-      gradOutput,
       gradInput,
-      accumulate,
     );
 
-  back(linears.down_proj, activations.activated, gradient, gradients.activated);
+  back(activations.activated, [[linears.down_proj, gradient]], gradients.activated);
   operations.swigluBackward({
     gate: activations.gate,
     up: activations.up,
@@ -146,8 +154,11 @@ export function backwardBlock(
     gradGate: gradients.gate,
     gradUp: gradients.up,
   });
-  back(linears.gate_proj, activations.middleNormed, gradients.gate, gradients.normed);
-  back(linears.up_proj, activations.middleNormed, gradients.up, gradients.normed, true);
+  back(
+    activations.middleNormed,
+    [[linears.gate_proj, gradients.gate], [linears.up_proj, gradients.up]],
+    gradients.normed,
+  );
   operations.rmsNormBackward({
     input: activations.middle,
     weight: block.attentionNorm.value,
@@ -158,7 +169,7 @@ export function backwardBlock(
     accumulate: true, // the residual stream passes its own gradient on
   });
 
-  back(linears.o_proj, activations.attended, gradient, gradients.attended);
+  back(activations.attended, [[linears.o_proj, gradient]], gradients.attended);
   operations.attentionBackward({
     ...attention,
     queries: activations.queries,
@@ -191,9 +202,15 @@ export function backwardBlock(
     }
   }
   const gradNormed = needsInput || block.inputNorm.gradient !== null ? gradients.normed : null;
-  back(linears.q_proj, activations.normed, gradients.rawQueries, gradNormed);
-  back(linears.k_proj, activations.normed, gradients.rawKeys, gradNormed, true);
-  back(linears.v_proj, activations.normed, gradients.values, gradNormed, true);
+  back(
+    activations.normed,
+    [
+      [linears.q_proj, gradients.rawQueries],
+      [linears.k_proj, gradients.rawKeys],
+      [linears.v_proj, gradients.values],
+    ],
+    gradNormed,
+  );
   if (gradNormed !== null) {
     operations.rmsNormBackward({
       input,

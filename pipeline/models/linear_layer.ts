@@ -1,5 +1,5 @@
 /**
- * One linear layer, forward and backward: a weight in any format, a bias, an adapter.
+ * Linear layers, forward and backward: a weight in any format, a bias, an adapter.
  *
  * @module
  */
@@ -7,76 +7,94 @@
 import type { LowRank, Operations, Tensor } from "../../kernels/device.ts";
 import type { Linear, LinearAdapter } from "./language_model.ts";
 
-/**
- * `output (+)= input W^T + bias + adapter(input)`. `hidden` saves the adapter's inner activations;
- * it is absent exactly where there is no adapter.
- */
-export function forwardLinear(
+/** A layer of a group that reads one input. */
+export interface ForwardLinear {
+  readonly linear: Linear;
+  /** `[T, N]`. */
+  readonly output: Tensor;
+  /** Saves the adapter's inner activations; absent exactly where there is no adapter. */
+  readonly hidden: Tensor | undefined;
+}
+
+/** `output (+)= input W^T + bias + adapter(input)` for layers that share their input. */
+export function forwardLinears(
   operations: Operations,
-  { weight, bias, adapter }: Linear,
+  layers: readonly ForwardLinear[],
   input: Tensor,
-  output: Tensor,
-  hidden: Tensor | undefined,
-  accumulate: boolean,
-  dropout: boolean,
+  options: { readonly accumulate: boolean; readonly dropout: boolean },
 ): void {
-  operations.linear({
+  operations.linearGroup({
     input,
-    weight,
-    output,
-    accumulate,
-    ...(bias === null ? {} : { bias: bias.value }),
+    layers: layers.map(({ linear: { weight, bias, adapter }, output, hidden }) => ({
+      weight,
+      output,
+      ...(bias === null ? {} : { bias: bias.value }),
+      ...(adapter === null || hidden === undefined
+        ? {}
+        : { adapter: { ...adapterFactors(adapter, options.dropout), hidden } }),
+    })),
+    accumulate: options.accumulate,
   });
-  if (adapter === null || hidden === undefined) return;
-  operations.lowRank({ ...lowRank(adapter, input, dropout), hidden, output });
+}
+
+/** A layer of a group that gives one input its gradient. */
+export interface BackwardLinear {
+  readonly linear: Linear;
+  /** `[T, N]`. */
+  readonly gradOutput: Tensor;
+  /** What {@linkcode ForwardLinear} saved. */
+  readonly hidden: Tensor | undefined;
 }
 
 /**
- * Adds to the gradients of what trains in the layer, and writes (or adds) the gradient of its input
- * unless that is null.
+ * Adds to the gradients of what trains in layers that share their input, and writes the gradient of
+ * that input unless it is null.
  */
-export function backwardLinear(
+export function backwardLinears(
   operations: Operations,
-  { weight, gradient, bias, adapter }: Linear,
+  layers: readonly BackwardLinear[],
   input: Tensor,
-  hidden: Tensor | undefined,
-  gradOutput: Tensor,
   gradInput: Tensor | null,
-  accumulate: boolean,
 ): void {
-  if (gradient !== null) {
-    operations.matmul({
-      left: gradOutput,
-      right: input,
-      output: gradient,
-      orientation: "tn",
-      accumulate: true,
-    });
-  }
-  if (bias !== null && bias.gradient !== null) {
-    operations.columnSum({ input: gradOutput, output: bias.gradient });
+  for (const { linear: { gradient, bias }, gradOutput } of layers) {
+    if (gradient !== null) {
+      operations.matmul({
+        left: gradOutput,
+        right: input,
+        output: gradient,
+        orientation: "tn",
+        accumulate: true,
+      });
+    }
+    if (bias !== null && bias.gradient !== null) {
+      operations.columnSum({ input: gradOutput, output: bias.gradient });
+    }
   }
   if (gradInput !== null) {
-    operations.linearTransposed({ gradOutput, weight, gradInput, accumulate });
+    operations.linearGroupTransposed({
+      layers: layers.map(({ linear: { weight }, gradOutput }) => ({ weight, gradOutput })),
+      gradInput,
+    });
   }
-  if (adapter === null || hidden === undefined || adapter.b.gradient === null) return;
-  operations.lowRankBackward({
-    ...lowRank(adapter, input, true),
-    hidden,
-    gradOutput,
-    gradA: adapter.a?.gradient ?? null,
-    gradB: adapter.b.gradient,
-    gradInput,
-  });
+  for (const { linear: { adapter }, gradOutput, hidden } of layers) {
+    if (adapter === null || hidden === undefined || adapter.b.gradient === null) continue;
+    operations.lowRankBackward({
+      ...adapterFactors(adapter, true),
+      input,
+      hidden,
+      gradOutput,
+      gradA: adapter.a?.gradient ?? null,
+      gradB: adapter.b.gradient,
+      gradInput,
+    });
+  }
 }
 
-function lowRank(
+function adapterFactors(
   { a, b, pool, repeat, scale, dropout }: LinearAdapter,
-  input: Tensor,
   withDropout: boolean,
-): LowRank {
+): Omit<LowRank, "input"> {
   return {
-    input,
     a: a?.value ?? null,
     b: b.value,
     pool,

@@ -63,7 +63,10 @@ export function rehearse(forecast: Forecast, model: MemoryModel | null): StageMe
     device: onDevice,
     host: {
       peak: host.peak + driver,
-      items: [{ what: "device driver", bytes: driver, when: "throughout" }, ...host.items],
+      items: [
+        ...driver > 0 ? [{ what: "device driver", bytes: driver, when: "throughout" }] : [],
+        ...host.items,
+      ],
     },
   };
 }

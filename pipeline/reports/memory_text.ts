@@ -1,56 +1,67 @@
 /**
- * The memory of a plan as text: for every stage that is to run, what it holds where, and when.
+ * The memory of a plan as text: what the largest stage of each node holds, where, and when.
  *
  * @module
  */
 
-import type { MemoryUse, StageMemory } from "../memory/stage_memory.ts";
+import stringWidth from "string-width";
 import type { PlannedMemory, PlanWithMemory } from "../memory/plan_memory.ts";
-import { stageLabels } from "./plan_text.ts";
+import type { MemoryUse } from "../memory/stage_memory.ts";
+import { peaksText, stageLabels } from "./plan_text.ts";
 import { formatBytes } from "./quantities.ts";
 
-/**
- * One block for each stage that is to run, stages of equal memory together; empty if nothing is
- * known of any.
- */
+/** One stage of a plan. */
+interface Row {
+  /** Name of its node, with the entry of `from`. */
+  readonly id: string;
+  /** The same with what tells it from its like. */
+  readonly label: string;
+  readonly memory: PlannedMemory;
+}
+
+/** See the module documentation; empty if nothing is known of any stage. */
 export function memoryText(plan: PlanWithMemory): string {
   const labels = stageLabels(plan);
-  const alike = new Map<string, { memory: PlannedMemory; names: string[] }>();
-  for (const [key, memory] of plan.memory) {
-    const text = JSON.stringify(memory);
-    const group = alike.get(text) ?? { memory, names: [] };
-    group.names.push(labels.get(key) ?? key);
-    alike.set(text, group);
+  const rows = plan.stages.flatMap(({ key, id }): Row[] => {
+    const memory = plan.memory.get(key);
+    return memory === undefined ? [] : [{ id, label: labels.get(key) ?? id, memory }];
+  });
+  if (rows.length === 0) return "";
+  const largest = new Map<string, Row>();
+  for (const row of rows) {
+    const known = largest.get(row.id);
+    if (known === undefined || row.memory.host.peak > known.memory.host.peak) {
+      largest.set(row.id, row);
+    }
   }
-  if (alike.size === 0) return "";
-  const blocks = [...alike.values()].map(({ memory, names }) => blockOf(names.join(", "), memory));
-  return ["Memory at its peak:", ...blocks].join("\n\n") + "\n";
+  return ["Memory of the largest stage of each node, when it holds most:", ...largest.values()]
+    .map((row) =>
+      typeof row === "string" ? row : [`${row.label}:`, ...detailsOf(row.memory)].join("\n")
+    )
+    .join("\n\n") + "\n";
 }
 
-/** "device 9.0 GB, host 940 MB". */
-export function formatPeaks({ device, host }: StageMemory): string {
+function detailsOf({ device, host, checkpointing }: PlannedMemory): string[] {
+  const rowsOf = (place: string, { items }: MemoryUse) =>
+    items.map(({ what, bytes, when }) => [`  ${place}`, what, formatBytes(bytes), when]);
+  const rows = [...(device === null ? [] : rowsOf("device", device)), ...rowsOf("host", host)];
+  if (checkpointing === null) return aligned(rows, [2]);
+  const [chosen, other] = checkpointing.chosen ? ["on", "off"] as const : ["off", "on"] as const;
   return [
-    ...(device === null ? [] : [`device ${formatBytes(device.peak)}`]),
-    `host ${formatBytes(host.peak)}`,
-  ].join(", ");
+    ...aligned(rows, [2]),
+    `  activation checkpointing is ${chosen}; ${other}: ${peaksText(checkpointing[other])}`,
+  ];
 }
 
-function blockOf(name: string, memory: PlannedMemory): string {
-  const { device, host, checkpointing } = memory;
-  return [
-    `${name}: ${formatPeaks(memory)}`,
-    ...(checkpointing === null ? [] : [
-      `  activation checkpointing ${checkpointing.chosen ? "on" : "off"}` +
-      ` (off: ${formatPeaks(checkpointing.off)}; on: ${formatPeaks(checkpointing.on)})`,
-    ]),
-    ...(device === null ? [] : tableOf("device", device)),
-    ...tableOf("host", host),
-  ].join("\n");
-}
-
-function tableOf(place: string, { items }: MemoryUse): string[] {
-  const width = Math.max(...items.map(({ what }) => what.length));
-  return items.map(({ what, bytes, when }) =>
-    `  ${place.padEnd(6)}  ${what.padEnd(width)}  ${formatBytes(bytes).padStart(7)}  ${when}`
+/** Columns of equal width, those in `right` flush right. */
+function aligned(rows: readonly (readonly string[])[], right: readonly number[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => stringWidth(row[column] ?? "")))
+  );
+  return rows.map((row) =>
+    row.map((text, column) => {
+      const padding = " ".repeat((widths[column] ?? 0) - stringWidth(text));
+      return right.includes(column) ? padding + text : text + padding;
+    }).join("  ").trimEnd()
   );
 }

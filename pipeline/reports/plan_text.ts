@@ -7,6 +7,7 @@
 import stringWidth from "string-width";
 import type { Decision, Plan, PlannedStage } from "../graph/plan.ts";
 import type { PlannedMemory, PlanWithMemory } from "../memory/plan_memory.ts";
+import type { StageMemory } from "../memory/stage_memory.ts";
 import { formatBytes, formatCount, formatMoment, formatRanges } from "./quantities.ts";
 import { shortNames } from "./table.ts";
 
@@ -46,21 +47,23 @@ function memoryRecord(memory: PlannedMemory | undefined): Pick<PlanRecord, "memo
 }
 
 /** The plan for people: a summary, one line for each stage, and counts by kind. */
-export function planText(plan: Plan): string {
+export function planText(plan: Plan & Partial<PlanWithMemory>): string {
   const labels = stageLabels(plan);
   const rows = plan.stages.map((stage) => [
     labels.get(stage.key) ?? stage.id,
     stage.identity.stage,
     decisionText(stage.decision),
+    peaksText(plan.memory?.get(stage.key)),
     plan.cells.length === 1 ? "" : sharing(stage),
   ]);
-  const widths = [0, 1, 2].map((column) =>
+  const widths = [0, 1, 2, 3].map((column) =>
     Math.max(...rows.map((row) => stringWidth(row[column] ?? "")))
   );
   const lines = rows.map((row) =>
     row.map((text, column) =>
       text + " ".repeat(Math.max(0, (widths[column] ?? 0) - stringWidth(text)))
     )
+      .filter((_, column) => widths[column] !== 0)
       .join("  ").trimEnd()
   );
   return [
@@ -71,6 +74,14 @@ export function planText(plan: Plan): string {
     "",
     ...countsByKind(plan),
   ].join("\n") + "\n";
+}
+
+/** "device 9.0 GB, host 940 MB": at their peaks. */
+export function peaksText(memory: StageMemory | undefined): string {
+  if (memory === undefined) return "";
+  const { device, host } = memory;
+  return (device === null ? "" : `device ${formatBytes(device.peak)}, `) +
+    `host ${formatBytes(host.peak)}`;
 }
 
 /** "14 stages: 3 cached, 1 resumes, 10 run". */

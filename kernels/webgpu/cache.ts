@@ -7,7 +7,7 @@
 import type { KeyValueCache } from "../device.ts";
 import { type Arguments, checkAppendToCache, checkCachedAttention } from "../shapes.ts";
 import { attentionUniforms, heads } from "./attention_rows.ts";
-import { blockOfQueries, singleQuery } from "./cached_attention.ts";
+import { blockOfQueries, MOST_VECTORS, singleQuery } from "./cached_attention.ts";
 import { perElement } from "./per_element.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { dispatchOf, type Storage, u32 } from "./wgsl.ts";
@@ -62,6 +62,7 @@ export function cachedAttention(
     uniforms: {
       ...attentionUniforms({ ...args, length: capacity }, dimensions),
       queries: u32(args.length),
+      vectors: u32(args.headDim / 4),
     },
     ...kernel(profile, args),
   })];
@@ -69,7 +70,8 @@ export function cachedAttention(
 
 /** Software has no faster way; hardware with few queries would leave most invocations idle. */
 function isBlock(profile: Profile, { length, headDim }: Arguments<"cachedAttention">): boolean {
-  return profile.class === "software" || length >= LEAST_BLOCK || headDim > 256;
+  return profile.class === "software" || length >= LEAST_BLOCK ||
+    headDim > 4 * MOST_VECTORS;
 }
 
 function placement({ slots, positions }: KeyValueCache): Storage[] {

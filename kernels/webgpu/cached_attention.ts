@@ -61,26 +61,26 @@ ${storeRow(shape, "output", "sum", " / total")}
   };
 }
 
+/** vec4s of the widest head that {@linkcode singleQuery} takes. */
+export const MOST_VECTORS = 64;
+
 /**
  * One query per workgroup: for generating. Each invocation takes one key of a tile, then one vector
  * of the output over some of the tile's values.
  */
-export function singleQuery(
-  profile: Profile,
-  { batch, length, heads, headDim }: AttentionShape,
-): Body {
-  const vectors = headDim / 4;
+export function singleQuery(profile: Profile, { batch, length, heads }: AttentionShape): Body {
   const lanes = Math.min(128, profile.maxWorkgroupInvocations);
-  const teams = Math.floor(lanes / vectors);
   const body = `  let head = group.y;
   let sequence = group.z;
-  let own = ((sequence * parameters.queries + group.x) * parameters.heads + head) * ${vectors}u;
+  let vectors = parameters.vectors;
+  let own = ((sequence * parameters.queries + group.x) * parameters.heads + head) * vectors;
   let token = min(positions[sequence] + group.x, parameters.length - 1u);
   let row = slots[sequence] * parameters.length;
   let keyHead = head * parameters.kvHeads / parameters.heads;
-  let vector = lane % ${vectors}u;
-  let team = lane / ${vectors}u;
-  if (lane < ${vectors}u) { query[lane] = queries[own + lane]; }
+  let teams = ${lanes}u / vectors;
+  let team = lane / vectors;
+  let vector = lane % vectors;
+  if (lane < vectors) { query[lane] = queries[own + lane]; }
   workgroupBarrier();
   var maximum = ${MASKED};
   var total = 0.0;
@@ -90,9 +90,9 @@ export function singleQuery(
     let key = tile + lane;
     var score = ${MASKED};
     if (key <= token) {
-      let place = ((row + key) * parameters.kvHeads + keyHead) * ${vectors}u;
+      let place = ((row + key) * parameters.kvHeads + keyHead) * vectors;
       var products = vec4<f32>();
-      for (var v = 0u; v < ${vectors}u; v++) { products = fma(query[v], keys[place + v], products); }
+      for (var v = 0u; v < vectors; v++) { products = fma(query[v], keys[place + v], products); }
       score = parameters.scale * ((products.x + products.y) + (products.z + products.w));
     }
     let largest = max(maximum, reduce_max(score, lane));
@@ -104,22 +104,22 @@ export function singleQuery(
     weights[lane] = weight;
     workgroupBarrier();
     let count = min(${lanes}u, token + 1u - tile);
-    for (var j = team; j < count; j += ${teams}u) {
-      let place = ((row + tile + j) * parameters.kvHeads + keyHead) * ${vectors}u;
+    for (var j = team; j < count; j += teams) {
+      let place = ((row + tile + j) * parameters.kvHeads + keyHead) * vectors;
       sum = fma(vec4<f32>(weights[j]), values[place + vector], sum);
     }
     workgroupBarrier();
   }
-  if (team < ${teams}u) { partial[lane] = sum; }
+  partial[lane] = sum;
   workgroupBarrier();
-  if (lane < ${vectors}u) {
+  if (lane < vectors) {
     var all = partial[lane];
-    for (var other = 1u; other < ${teams}u; other++) { all += partial[other * ${vectors}u + lane]; }
+    for (var other = 1u; other < teams; other++) { all += partial[other * vectors + lane]; }
     output[own + lane] = all / total;
   }`;
   return {
-    label: `cachedAttention single ${headDim}`,
-    body: `var<workgroup> query: array<vec4<f32>, ${vectors}>;
+    label: "cachedAttention single",
+    body: `var<workgroup> query: array<vec4<f32>, ${MOST_VECTORS}>;
 var<workgroup> weights: array<f32, ${lanes}>;
 var<workgroup> partial: array<vec4<f32>, ${lanes}>;
 ${reductions(profile, lanes, { reduce_max: "max", reduce_sum: "add" })}

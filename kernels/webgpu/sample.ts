@@ -1,34 +1,41 @@
 /**
- * Drawing the next token on the device, one workgroup for each row of logits, without sorting: the
- * smallest logit that top-k or top-p leaves, and the token that is drawn, are the largest numbers x
- * at which some monotone sum over the vocabulary meets its condition. They are found by digits, all
- * values of a digit in one pass.
+ * Drawing the next token on the device, one workgroup for each row of logits, without sorting. The
+ * smallest logit that top-k leaves, the smallest that top-p leaves and the token that is drawn are all
+ * the largest key x at which the sum of some terms, over the tokens with keys from x on, is large
+ * enough. Such an x is found by its digits, all values of a digit in one pass over the row.
  *
  * @module
  */
 
 import { type Arguments, checkSample } from "../shapes.ts";
-import type { Dispatch, KernelContext } from "./program.ts";
+import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { THREEFRY } from "./threefry.ts";
-import { entryPoint, range } from "./unroll.ts";
+import { entryPoint, range, unroll } from "./unroll.ts";
 import { dispatchOf, f32, reductions, sumOf, u32, vectorType, vectorWidth } from "./wgsl.ts";
 
 /** Bits of a digit. */
 const DIGIT = 4;
+
+/** Values of a digit. */
+const VALUES = 2 ** DIGIT;
 
 /** {@linkcode Operations.sample}. */
 export function sample({ profile }: KernelContext, args: Arguments<"sample">): Dispatch[] {
   const { batch, V } = checkSample(args);
   const { temperature, topK = V, topP = 1 } = args;
   const width = vectorWidth(V);
-  const lanes = profile.class === "software" && profile.subgroupSize > 0
-    ? profile.subgroupSize
-    : Math.min(256, profile.maxWorkgroupInvocations);
-  const searches = temperature === 0
-    ? []
-    : [...(topK < V ? [TOP_K] : []), ...(topP < 1 ? [TOP_P] : []), drawn(V)];
+  const lanes = sampleLanes(profile);
+  const greedy = temperature === 0;
+  const body = `  let first = group.x * parameters.columns;
+${likeliest(width, lanes)}
+${greedy ? "  let token = likeliest;" : draw(profile, width, lanes)}
+  if (lane == 0u) {
+    tokens[group.x] = token;
+    let logit = logits[first + token / ${width}u]${width === 4 ? "[token % 4u]" : ""};
+    log_probabilities[group.x] = logit - maximum - log(total);
+  }`;
   return [dispatchOf(profile, {
-    label: ["sample", ...searches.map(({ name }) => name)].join(" "),
+    label: greedy ? "sample likeliest" : "sample",
     storage: [
       { name: "logits", tensor: args.logits, access: "read", element: vectorType(width) },
       { name: "keys", tensor: args.keys, access: "read", element: "u32" },
@@ -43,60 +50,25 @@ export function sample({ profile }: KernelContext, args: Arguments<"sample">): D
     ],
     uniforms: {
       columns: u32(V / width),
-      inverse_temperature: f32(temperature === 0 ? 1 : 1 / temperature),
-      top_k: f32(Math.min(topK, V)),
-      top_p: f32(topP),
+      vocabulary: u32(V),
+      digits: u32(Math.max(1, Math.ceil(Math.log2(V) / DIGIT))),
+      // 0 leaves all.
+      top_k: f32(topK < V ? topK : 0),
+      top_p: f32(topP < 1 ? topP : 0),
+      inverse_temperature: f32(greedy ? 1 : 1 / temperature),
     },
-    body: `${reductions(profile, lanes, { reduce_max: "max", reduce_sum: "add" })}
-${declarations(width)}
-${searches.length > 0 ? `${THREEFRY}\n${keptShare(width, lanes)}` : ""}
-${searches.map((search) => searchFunction(search, width, lanes)).join("\n")}
-${
-      entryPoint(
-        lanes,
-        `  first = group.x * parameters.columns;
-${likeliest(width, lanes)}
-${searches.length === 0 ? "  let token = likeliest;" : searches.map(({ use }) => use).join("\n")}
-  if (lane == 0u) {
-    tokens[group.x] = token;
-    log_probabilities[group.x] = logit_of(token) - maximum - log(total);
-  }`,
-      )
-    }`,
+    body: [
+      reductions(profile, lanes, { reduce_max: "max", reduce_sum: "add" }),
+      ...(greedy ? [] : [THREEFRY, ORDER, exchangeOf(profile, lanes)]),
+      entryPoint(lanes, body),
+    ].join("\n"),
     workgroups: [batch, 1, 1],
   })];
 }
 
-/** The state of a row, and what becomes of its logits: integers in their order, shares of a draw. */
-function declarations(width: 1 | 4): string {
-  const [floats, words] = [vectorType(width), width === 4 ? "vec4<u32>" : "u32"];
-  return `var<private> first: u32;
-var<private> maximum: f32;
-var<private> least = 0u;
-var<private> wanted: f32;
-
-fn ids_of(column: u32) -> ${words} {
-  return ${width === 4 ? "4u * column + vec4<u32>(0u, 1u, 2u, 3u)" : "column"};
-}
-
-fn logit_of(id: u32) -> f32 {
-  return logits[first + id / ${width}u]${width === 4 ? "[id % 4u]" : ""};
-}
-
-fn order_of(logit: ${floats}) -> ${words} {
-  // Both zeros are equal.
-  let bits = bitcast<${words}>(select(logit, ${floats}(), logit == ${floats}()));
-  return select(bits | ${words}(0x80000000u), ~bits, bits >= ${words}(0x80000000u));
-}
-
-fn kept_share_of(logit: ${floats}) -> ${floats} {
-  let share = exp((logit - maximum) * parameters.inverse_temperature);
-  return select(${floats}(), share, order_of(logit) >= ${words}(least));
-}
-
-fn total_of(sums: ${floats}, lane: u32) -> f32 {
-  return reduce_sum(${sumOf(width, "sums")}, lane);
-}`;
+function sampleLanes({ class: kind, subgroupSize, maxWorkgroupInvocations }: Profile): number {
+  if (subgroupSize === 0) return 64;
+  return kind === "software" ? subgroupSize : Math.min(256, maxWorkgroupInvocations);
 }
 
 /** Runs statements for each column; they see `column` and `logit`. */
@@ -107,118 +79,121 @@ ${statements}
   }`;
 }
 
-/** Declares `likeliest`, the first place of the `maximum`, and `total`, of exponentials below it. */
+/** Declares `maximum`, `likeliest`, its first place, and `total`, the sum of exponentials below it. */
 function likeliest(width: 1 | 4, lanes: number): string {
   const parts = width === 4 ? range(4).map((i) => `[${i}]`) : [""];
+  const larger = parts.map((part, i) =>
+    `    if (logit${part} > own_maximum) {
+      own_maximum = logit${part};
+      own_id = ${width}u * column + ${i}u;
+    }`
+  );
   return `  var own_maximum = -3.4e38;
   var own_id = 0u;
-${
-    eachColumn(
-      lanes,
-      parts.map((part, i) =>
-        `    if (logit${part} > own_maximum) { own_maximum = logit${part}; own_id = ${width}u * column + ${i}u; }`
-      ).join("\n"),
-    )
-  }
-  maximum = reduce_max(own_maximum, lane);
+${eachColumn(lanes, larger.join("\n"))}
+  let maximum = reduce_max(own_maximum, lane);
   // Ids are exact in f32; the largest negative one is the first.
   let likeliest = u32(-reduce_max(select(-3.4e38, -f32(own_id), own_maximum == maximum), lane));
   var own_total = ${vectorType(width)}();
 ${eachColumn(lanes, "    own_total += exp(logit - maximum);")}
-  let total = total_of(own_total, lane);`;
+  let total = reduce_sum(${sumOf(width, "own_total")}, lane);`;
 }
 
-/** The total of what is kept, with the same rounding as the sums of a search. */
-function keptShare(width: 1 | 4, lanes: number): string {
-  return `fn kept_share(lane: u32) -> f32 {
-  var sum = ${vectorType(width)}();
-${eachColumn(lanes, "    sum += kept_share_of(logit);")}
-  return total_of(sum, lane);
+/** A logit as an integer in the same order; both zeros are equal. */
+const ORDER = `fn order_of(logit: f32) -> u32 {
+  let bits = bitcast<u32>(select(logit, 0.0, logit == 0.0));
+  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
 }`;
-}
 
-/** Finds the largest x, below 2^bits, at which a sum over the vocabulary meets a condition. */
-interface Search {
-  /** Of the WGSL function. */
-  readonly name: string;
-  /** Of x, a multiple of {@linkcode DIGIT}. */
-  readonly bits: number;
-  /** What tokens add, of the type of `logit`. */
-  readonly term: string;
-  /** Which tokens do, at `x`. */
-  readonly counted: (x: string) => string;
-  /** Condition on `x` and its `sum`; false from some x on. */
-  readonly condition: string;
-  /** Statements of the entry point that call the function. */
-  readonly use: string;
-}
-
-/** The order of the k-th largest logit. */
-const TOP_K: Search = {
-  name: "top_k",
-  bits: 32,
-  term: "floats(1.0)",
-  counted: (x) => `order_of(logit) >= words(${x})`,
-  condition: "sum >= parameters.top_k",
-  use: "  least = top_k(lane);",
-};
-
-/** The order of the largest logit that has, with all above it, the wanted share. */
-const TOP_P: Search = {
-  name: "top_p",
-  bits: 32,
-  term: "kept_share_of(logit)",
-  counted: (x) => `order_of(logit) >= words(${x})`,
-  condition: "sum >= wanted",
-  use: `  wanted = parameters.top_p * kept_share(lane);
-  least = max(least, top_p(lane));`,
-};
-
-/** The token up to which the sum exceeds the drawn one: the largest before which it does not. */
-function drawn(V: number): Search {
-  return {
-    name: "drawn",
-    bits: DIGIT * Math.max(1, Math.ceil(Math.log2(V) / DIGIT)),
-    term: "kept_share_of(logit)",
-    counted: (x) => `ids_of(column) < words(${x})`,
-    condition: `sum <= wanted && x < ${V}u`,
-    use: `  let key = vec2<u32>(keys[2u * group.x], keys[2u * group.x + 1u]);
-  let word = threefry(key, vec2<u32>(counters[group.x], 0u));
-  wanted = f32(word >> 8u) / 16777216.0 * kept_share(lane);
-  let token = drawn(lane);`,
-  };
-}
-
-function searchFunction(search: Search, width: 1 | 4, lanes: number): string {
-  const typed = (code: string) =>
-    code.replaceAll("floats(", `${vectorType(width)}(`)
-      .replaceAll("words(", width === 4 ? "vec4<u32>(" : "u32(");
-  const digits = range(2 ** DIGIT).slice(1);
-  return typed(`fn ${search.name}(lane: u32) -> u32 {
-  var found = 0u;
-  for (var digit = ${search.bits / DIGIT}u; digit > 0u; digit--) {
-    let shift = ${DIGIT}u * (digit - 1u);
-${digits.map((d) => `    var sum${d} = floats();`).join("\n")}
+/**
+ * Declares `token`. Three searches, of which the first two may be left out: by order of logits, terms
+ * of 1 until there are k; by order, probabilities until there is a share of p; and by id, from the
+ * last on, probabilities until what is drawn is exceeded.
+ */
+function draw(profile: Profile, width: 1 | 4, lanes: number): string {
+  const [floats, words] = [vectorType(width), width === 4 ? "vec4<u32>" : "u32"];
+  const parts = width === 4 ? range(4).map((i) => `[${i}]`) : [""];
+  const vector = (code: (part: string) => string) => `${words}(${parts.map(code).join(", ")})`;
+  const ids = width === 4 ? "4u * column + vec4<u32>(0u, 1u, 2u, 3u)" : "column";
+  return `  let key = vec2<u32>(keys[2u * group.x], keys[2u * group.x + 1u]);
+  let random = f32(threefry(key, vec2<u32>(counters[group.x], 0u)) >> 8u) / 16777216.0;
+  var least = 0u;
+  var token = 0u;
+  for (var search = 0u; search < 3u; search++) {
+    if (search == 0u && parameters.top_k == 0.0) { continue; }
+    if (search == 1u && parameters.top_p == 0.0) { continue; }
+    let digits = select(${32 / DIGIT}u, parameters.digits, search == 2u);
+    var wanted = parameters.top_k;
+    var found = 0u;
+    for (var digit = digits; digit > 0u; digit--) {
+      let shift = ${DIGIT}u * (digit - 1u);
+${
+    unroll(VALUES, (d) =>
+      `      let x${d} = ${words}(found + (${d}u << shift));
+      var sum${d} = ${floats}();`)
+  }
 ${
     eachColumn(
       lanes,
-      [
-        `    let term = ${search.term};`,
-        ...digits.map((d) => {
-          const counted = search.counted(`(found + (${d}u << shift))`);
-          return `    sum${d} += select(floats(), term, ${counted});`;
-        }),
-      ].join("\n"),
+      `      let order = ${vector((part) => `order_of(logit${part})`)};
+      let from_last = ${words}(parameters.vocabulary - 1u) - (${ids});
+      let x = select(order, from_last, search == 2u);
+      let share = exp((logit - maximum) * parameters.inverse_temperature);
+      let kept = select(${floats}(), share, order >= ${words}(least));
+      let term = select(kept, ${floats}(1.0), search == 0u);
+${unroll(VALUES, (d) => `      sum${d} += select(${floats}(), term, x >= x${d});`)}`,
     )
   }
-    var value = 0u;
+${unroll(VALUES, (d) => `      var total${d} = ${sumOf(width, `sum${d}`)};`)}
+${addLanes(profile, lanes)}
+      if (digit == digits && search > 0u) {
+        wanted = total0 * select(random, parameters.top_p, search == 1u);
+      }
+      var value = 0u;
 ${
-    digits.map((d) =>
-      `    { let x = found + (${d}u << shift); let sum = total_of(sum${d}, lane); value += u32(${search.condition}); }`
-    ).join("\n")
+    unroll(VALUES - 1, (d) =>
+      `      value += u32(total${d + 1} > wanted || (total${d + 1} == wanted && search < 2u));`)
   }
-    found += value << shift;
-  }
-  return found;
-}`);
+      found += value << shift;
+    }
+    if (search == 2u) {
+      token = parameters.vocabulary - 1u - found;
+    } else {
+      least = max(least, found);
+    }
+  }`;
+}
+
+/** Workgroup memory through which {@linkcode addLanes} adds, if any. */
+function exchangeOf({ subgroupSize }: Profile, lanes: number): string {
+  if (lanes === subgroupSize) return "";
+  const parts = subgroupSize > 0 ? lanes / subgroupSize : lanes;
+  return `var<workgroup> exchange: array<f32, ${VALUES * parts}>;
+var<workgroup> totals: array<f32, ${VALUES}>;`;
+}
+
+/**
+ * Replaces `total0`, `total1`, ... by their sums over all lanes. All at once and with loops, because
+ * software compiles a barrier for a long time.
+ */
+function addLanes({ subgroupSize }: Profile, lanes: number): string {
+  const each = (code: (d: number) => string) => unroll(VALUES, (d) => `      ${code(d)}`);
+  const inSubgroup = each((d) => `total${d} = subgroupAdd(total${d});`);
+  if (lanes === subgroupSize) return inSubgroup;
+  const parts = subgroupSize > 0 ? lanes / subgroupSize : lanes;
+  const [writers, part] = subgroupSize > 0
+    ? [`lane % ${subgroupSize}u == 0u`, `lane / ${subgroupSize}u`]
+    : ["true", "lane"];
+  return `${subgroupSize > 0 ? inSubgroup : ""}
+      if (${writers}) {
+${each((d) => `  exchange[${d * parts}u + ${part}] = total${d};`)}
+      }
+      workgroupBarrier();
+      if (lane < ${VALUES}u) {
+        var all = 0.0;
+        for (var i = 0u; i < ${parts}u; i++) { all += exchange[lane * ${parts}u + i]; }
+        totals[lane] = all;
+      }
+      workgroupBarrier();
+${each((d) => `total${d} = totals[${d}];`)}`;
 }

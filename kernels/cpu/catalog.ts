@@ -5,11 +5,16 @@
  */
 
 import { absmaxKernels } from "./absmax.ts";
+import { activationKernels } from "./activation.ts";
 import { attentionKernels } from "./attention.ts";
+import { columnSumKernels } from "./column_sum.ts";
 import { dequantizeKernels } from "./dequantize.ts";
 import { elementwiseKernels } from "./elementwise.ts";
+import { embeddingKernels } from "./embedding.ts";
 import type { Kernel, Parameters } from "./kernel.ts";
 import { linearKernels } from "./linear.ts";
+import { optimizerKernels } from "./optimizer.ts";
+import { rmsNormKernels } from "./rms_norm.ts";
 
 /** All kernels. */
 export const CATALOG: readonly Kernel<Parameters>[] = [
@@ -18,4 +23,9 @@ export const CATALOG: readonly Kernel<Parameters>[] = [
   ...absmaxKernels,
   ...dequantizeKernels,
   ...attentionKernels,
+  ...activationKernels,
+  ...columnSumKernels,
+  ...embeddingKernels,
+  ...rmsNormKernels,
+  ...optimizerKernels,
 ];

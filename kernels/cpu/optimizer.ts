@@ -8,16 +8,7 @@ import { type Arguments, checkAdamw, checkGradientNorm } from "../shapes.ts";
 import { at, kernel } from "./kernel.ts";
 import type { Recorder } from "./recording.ts";
 import { ELEMENTS_PER_TASK, overVectors, perElement } from "./vectors.ts";
-import {
-  type Expression,
-  f32,
-  f32x4,
-  f64,
-  f64x2,
-  i32,
-  i8x16,
-  select,
-} from "./wasm/expression.ts";
+import { type Expression, f32, f32x4, f64, f64x2, i32, i8x16, select } from "./wasm/expression.ts";
 import type { Local } from "./wasm/function.ts";
 
 /** Lanes 2 and 3 in places 0 and 1. */
@@ -104,7 +95,7 @@ const adamwKernel = kernel(
     const shrink = splat(f32.sub(1, f32.mul(hyper(0), hyper(4))));
     const rate = splat(f32.div(hyper(0), hyper(5)));
     const correction2 = splat(hyper(6));
-    const inputs = [p.parameters, p.gradients, p.moment1, p.moment2];
+    const inputs = [p.parameters, p.gradients, p.moment1, p.moment2] as const;
     const outputs = [p.parameters, p.moment1, p.moment2];
     perElement(f, p.size, inputs, outputs, ([parameter, gradient, first, second]) => {
       const g = f.let(f32x4.mul(gradient, clip));

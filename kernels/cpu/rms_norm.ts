@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { Tensor } from "../device.ts";
 import { type Arguments, checkRmsNorm, checkRmsNormBackward } from "../shapes.ts";
 import { addPartials, overChunks, partialSums } from "./column_sum.ts";
 import { at, kernel, laneSum } from "./kernel.ts";
@@ -91,7 +90,10 @@ const rmsNormBackwardKernel = kernel(
             const scaled = products(load(input), inverse);
             const dy = load(gradOutput);
             const sums = load(partial);
-            store(partial, sums.map((sum, i) => f32x4.relaxedMadd(nth(scaled, i), nth(dy, i), sum)));
+            store(
+              partial,
+              sums.map((sum, i) => f32x4.relaxedMadd(nth(scaled, i), nth(dy, i), sum)),
+            );
           });
         });
         overVectors(f, 0, p.columns, 2, ({ load, store }) => {

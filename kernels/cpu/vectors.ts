@@ -85,12 +85,14 @@ export function storeLanes(
  * vector of every output from one of every input. All inputs of an element are read before any
  * output of it is written, so that an output may be an input.
  */
-export function perElement(
+export function perElement<const Inputs extends readonly Local<"i64">[]>(
   f: KernelBuilder,
   size: Local<"i32">,
-  inputs: readonly Local<"i64">[],
+  inputs: Inputs,
   outputs: readonly Local<"i64">[],
-  map: (values: readonly Local<"v128">[]) => readonly Expression<"v128">[],
+  map: (
+    values: { readonly [Index in keyof Inputs]: Local<"v128"> },
+  ) => readonly Expression<"v128">[],
 ): void {
   const tasks = i32.shrU(i32.add(size, ELEMENTS_PER_TASK - 1), Math.log2(ELEMENTS_PER_TASK));
   f.tasks(tasks, (task) => {
@@ -98,10 +100,10 @@ export function perElement(
     const to = i32.minU(i32.add(from, ELEMENTS_PER_TASK), size);
     overVectors(f, from, to, 2, (step) => {
       const loaded = inputs.map((input) => step.load(input));
-      const results = Array.from(
-        { length: step.vectors },
-        (_, i) => map(loaded.map((vectors) => vectors[i] as Local<"v128">)).map((v) => f.let(v)),
-      );
+      const results = Array.from({ length: step.vectors }, (_, i) => {
+        const values = loaded.map((vectors) => vectors[i] as Local<"v128">);
+        return map(values as { [Index in keyof Inputs]: Local<"v128"> }).map((v) => f.let(v));
+      });
       outputs.forEach((output, o) => {
         step.store(output, results.map((values) => values[o] as Local<"v128">));
       });

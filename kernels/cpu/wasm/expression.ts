@@ -191,6 +191,7 @@ export const f64 = {
   sub: binary("f64", "f64", 0xa1),
   mul: binary("f64", "f64", 0xa2),
   div: binary("f64", "f64", 0xa3),
+  lt: binary("f64", "i32", 0x63),
   min: binary("f64", "f64", 0xa4),
   promote: unary("f32", "f64", 0xbb),
 };

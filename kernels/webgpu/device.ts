@@ -28,6 +28,10 @@ const WRITE_CHUNK = 16 * 2 ** 20;
 /** Bytes of free buffers that the device keeps for reuse. */
 const IDLE_BYTES = 256 * 2 ** 20;
 
+/** After failures that may pass. */
+const TRY_AGAIN =
+  "run the same command again; if it fails again, use a smaller batch or update the driver";
+
 /** A WebGPU device; open one with `openWebgpu` of `adapter.ts`. */
 export class WebgpuDevice implements Device {
   /** Adapter, driver and limits. */
@@ -71,7 +75,11 @@ export class WebgpuDevice implements Device {
     };
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
-      this.#errors.push((event as GPUUncapturedErrorEvent).error.message);
+      const { error } = event as GPUUncapturedErrorEvent;
+      // By name: Dawn has classes of its own.
+      const isMemory = error.constructor.name === "GPUOutOfMemoryError";
+      const what = isMemory ? this.#outOfMemory("during computation") : "WebGPU reported an error";
+      this.#errors.push(`${what}: ${error.message}`);
     });
     gpu.lost.then(({ message }) => {
       if (!this.#closed) this.#lost = message;
@@ -233,15 +241,19 @@ export class WebgpuDevice implements Device {
     const input = source.allocation.buffer as GPUBuffer;
     this.#commands().copyBufferToBuffer(input, 4 * source.offset, buffer, 0, bytes);
     this.#flush();
+    let data: ArrayBuffer;
     try {
       await buffer.mapAsync(GPUMapMode.READ, 0, bytes);
+      data = buffer.getMappedRange(0, bytes).slice(0);
+      buffer.unmap();
     } catch (error) {
       buffer.destroy();
+      // What went wrong before, such as the loss of the device, is told after its consequences.
+      await this.#gpu.queue.onSubmittedWorkDone().catch(() => {});
       await this.#throwErrors();
-      throw new DeviceError(`Reading "${tensor.label}" failed: ${error}`);
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new DeviceError(`Reading "${tensor.label}" failed (${reason}): ${TRY_AGAIN}`);
     }
-    const data = buffer.getMappedRange(0, bytes).slice(0);
-    buffer.unmap();
     if (this.#closed) buffer.destroy();
     else this.#staging.release(buffer);
     await this.#throwErrors();
@@ -253,11 +265,15 @@ export class WebgpuDevice implements Device {
     this.#gpu.pushErrorScope("out-of-memory");
     const buffer = this.#gpu.createBuffer({ label, size, usage });
     this.#watch(
-      `Out of device memory allocating "${label}" (${mebibytes(size)}, with ` +
-        `${mebibytes(this.#current)} in use); use a smaller model, batch or length`,
+      this.#outOfMemory(`allocating "${label}" (${mebibytes(size)})`),
       this.#gpu.popErrorScope(),
     );
     return buffer;
+  }
+
+  #outOfMemory(doing: string): string {
+    return `Out of device memory ${doing}, with ${mebibytes(this.#current)} in use; ` +
+      "use a smaller model, batch or length";
   }
 
   /** Gives an allocation a buffer and counts it; tells whether the buffer has been used before. */
@@ -316,8 +332,7 @@ export class WebgpuDevice implements Device {
     await Promise.all(this.#scopes);
     if (this.#lost !== null) {
       throw new DeviceError(
-        `The WebGPU device was lost (${this.#lost}): start the program again; ` +
-          `if it happens again, use a smaller batch or update the driver`,
+        `The WebGPU device was lost (${this.#lost}): ${TRY_AGAIN}`,
       );
     }
     if (this.#errors.length === 0) return;

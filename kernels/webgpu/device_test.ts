@@ -293,8 +293,60 @@ Deno.test("running out of memory names the tensor and its size", async () => {
   failing.tensor("f32", [2 ** 20], "model.layers.3.mlp.up_proj");
   await assert.rejects(failing.settle(), {
     name: "DeviceError",
-    message: /Out of device memory allocating "model\.layers\.3\.mlp\.up_proj" \(4\.0 MiB/,
+    message: /Out of device memory allocating "model\.layers\.3\.mlp\.up_proj" \(4\.0 MiB\)/,
   });
+});
+
+/** A WebgpuDevice and the GPU below it. */
+async function openWithGpu(): Promise<{ device: WebgpuDevice; gpu: GPUDevice }> {
+  const { requestDevice } = GPUAdapter.prototype;
+  let gpu: GPUDevice | undefined;
+  GPUAdapter.prototype.requestDevice = async function (descriptor) {
+    return gpu = await requestDevice.call(this, descriptor);
+  };
+  try {
+    const device = await openWebgpu();
+    assert(gpu !== undefined);
+    return { device, gpu };
+  } finally {
+    GPUAdapter.prototype.requestDevice = requestDevice;
+  }
+}
+
+Deno.test("a device lost before, during and after a read is a DeviceError that says so", async () => {
+  for (const moment of ["before", "during", "after"]) {
+    const { device, gpu } = await openWithGpu();
+    const tensor = device.tensor("f32", [4], "read");
+    await device.settle();
+    if (moment === "before") gpu.destroy();
+    const read = device.readFloats(tensor);
+    if (moment === "during") gpu.destroy();
+    if (moment === "after") {
+      assert.deepEqual(await read, new Float32Array(4));
+      gpu.destroy();
+      await assert.rejects(device.settle(), { name: "DeviceError", message: /lost \(/ });
+    } else await assert.rejects(read, { name: "DeviceError", message: /lost \(/ }, moment);
+    assert.throws(() => {
+      device.close();
+      device.tensor("f32", [1], "late");
+    }, { name: "DeviceError", message: /closed/ });
+  }
+});
+
+Deno.test("an error that no command is waiting for is thrown by the next read", async () => {
+  const { device, gpu } = await openWithGpu();
+  const tensor = device.tensor("f32", [4], "read");
+  for (
+    const [error, message] of [
+      [new GPUOutOfMemoryError("heap 0"), /^Out of device memory during computation.*: heap 0$/],
+      [new GPUValidationError("bind group"), /^WebGPU reported an error: bind group$/],
+    ] as const
+  ) {
+    gpu.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error }));
+    await assert.rejects(device.readFloats(tensor), { name: "DeviceError", message });
+    assert.deepEqual(await device.readFloats(tensor), new Float32Array(4));
+  }
+  device.close();
 });
 
 Deno.test("a lost device stays an error", async () => {

@@ -7,7 +7,7 @@
 import { Option } from "commander";
 import { fromCaller } from "../pipeline/caller.ts";
 import { DEVICE_NAMES, type DeviceName } from "../pipeline/executors/devices.ts";
-import { EXIT_DONE, makeCommand, runCommand } from "./shared/command.ts";
+import { EXIT_DONE, makeCommand, positiveInteger, runCommand } from "./shared/command.ts";
 
 const command = makeCommand(
   "bench",
@@ -18,13 +18,15 @@ const command = makeCommand(
   .option("--json <file>", "also write everything measured to this file")
   .addOption(
     new Option("--device <name>", "what to measure").choices(DEVICE_NAMES).default("auto"),
-  );
+  )
+  .option("--threads <n>", "threads of the CPU device (default: all processors)", positiveInteger);
 
 interface Flags {
   readonly filter: string;
   readonly full: boolean;
   readonly json?: string;
   readonly device: DeviceName;
+  readonly threads?: number;
 }
 
 await runCommand(command, async () => {
@@ -36,7 +38,8 @@ await runCommand(command, async () => {
     ]);
   const flags = command.opts<Flags>();
   selectBenchmarks(flags.filter, flags.full);
-  const device = await openDevice(flags.device);
+  const { threads } = flags;
+  const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
   const terminal = Deno.stderr.isTerminal();
   const show = (text: string) => writeError(terminal ? `\r\x1b[K${text}` : `${text}\n`);
   const report = await runBenchmarks(device, {

@@ -106,11 +106,11 @@ export async function chooseClock(
 }
 
 /** Milliseconds by either clock, and until everything was queued, of `rounds` times `calls` calls. */
-async function elapsed(
+export async function elapsed(
   device: Device,
   job: Job,
   calls: number,
-  now: Now,
+  now: Now = systemNow,
   rounds = 1,
 ): Promise<Readonly<Record<Clock | "queue", number>>> {
   const start = now();

@@ -31,7 +31,8 @@ export function layerSweep(): KernelBenchmark[] {
   );
 }
 
-function linear(
+/** A linear layer's product. */
+export function linear(
   { tokens: M, inputs: K, outputs: N }: LinearSize,
   format: WeightFormat,
   large = false,

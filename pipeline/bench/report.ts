@@ -8,6 +8,7 @@
 import { type Device, DeviceError } from "../../kernels/device.ts";
 import type { Benchmark } from "../../kernels/bench/benchmark.ts";
 import { copyCeiling, fmaCeiling } from "../../kernels/bench/ceilings.ts";
+import { queuesAhead } from "../../kernels/bench/host.ts";
 import {
   CEILING_EFFORT,
   chooseClock,
@@ -190,7 +191,7 @@ export async function runBenchmarks(
     clock,
     ceilings,
     results: times.map(({ benchmark, measurement }) =>
-      resultOf(benchmark, measurement, ceilings, name !== "reference")
+      resultOf(benchmark, measurement, ceilings, queuesAhead(device))
     ),
     skipped,
   };

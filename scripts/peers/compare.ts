@@ -1,0 +1,78 @@
+/**
+ * Timing two programs side by side, so that whatever else the machine does meets both.
+ *
+ * @module
+ */
+
+/** What is timed: seconds of a number of calls. */
+export type Timer = (calls: number) => Promise<number>;
+
+/** How often and how long to measure. */
+export interface ComparisonEffort {
+  /** Rounds of A, B, B, A; each gives two samples of either. */
+  readonly rounds: number;
+  /** Shortest time of a sample in seconds. */
+  readonly sampleSeconds: number;
+}
+
+/** Enough for quartiles of eight samples. */
+export const COMPARISON_EFFORT: ComparisonEffort = { rounds: 4, sampleSeconds: 0.5 };
+
+/** Calls of a sample at most. */
+const MOST_CALLS = 1000;
+
+/** Times of two programs, in the order measured. */
+export interface Comparison {
+  /** Seconds of one call of the first. */
+  readonly first: readonly number[];
+  /** Seconds of one call of the second. */
+  readonly second: readonly number[];
+  /** Speed of the first over that of the second, a number for each round. */
+  readonly ratios: readonly number[];
+}
+
+/**
+ * Times two programs in turn, A-B-B-A: a machine that gets slower or faster at a steady pace does so
+ * for both alike. Two calls of either come first and do not count.
+ */
+export async function compare(
+  first: Timer,
+  second: Timer,
+  { rounds, sampleSeconds }: ComparisonEffort = COMPARISON_EFFORT,
+): Promise<Comparison> {
+  const sampler = async (timer: Timer) => {
+    await timer(1);
+    const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(sampleSeconds / await timer(1))));
+    return async () => await timer(calls) / calls;
+  };
+  const [sampleFirst, sampleSecond] = [await sampler(first), await sampler(second)];
+  const times: { first: number[]; second: number[] } = { first: [], second: [] };
+  const ratios: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const [a, b] = [await sampleFirst(), await sampleSecond()];
+    const [c, d] = [await sampleSecond(), await sampleFirst()];
+    times.first.push(a, d);
+    times.second.push(b, c);
+    ratios.push((b + c) / (a + d));
+  }
+  return { ...times, ratios };
+}
+
+/** Median and quartiles. */
+export interface Quartiles {
+  readonly low: number;
+  readonly median: number;
+  readonly high: number;
+}
+
+/** Quartiles of some numbers, linear between the two nearest. */
+export function quartiles(values: readonly number[]): Quartiles {
+  const sorted = values.toSorted((left, right) => left - right);
+  const quantile = (share: number) => {
+    const position = share * (sorted.length - 1);
+    const low = sorted[Math.floor(position)] ?? NaN;
+    const high = sorted[Math.ceil(position)] ?? NaN;
+    return low + (high - low) * (position - Math.floor(position));
+  };
+  return { low: quantile(0.25), median: quantile(0.5), high: quantile(0.75) };
+}

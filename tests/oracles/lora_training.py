@@ -9,6 +9,10 @@ Five likeliest next tokens after a prompt:
 
     lora_training.py MODEL logits --tokens 1,80,147,201,282,57
 
+The likeliest continuation of each prompt, every token by a forward pass over all before it:
+
+    lora_training.py MODEL generate --tokens 1,80,147,201,282,57 --tokens 1,84 --count 32
+
 Perplexity in consecutive windows, every token but a window's first scored (float64 by default);
 TOKENS is a JSON array of token ids:
 
@@ -188,6 +192,17 @@ def top_logits(model, arguments):
     return {"ids": ids.tolist(), "logits": values.tolist()}
 
 
+def generate(model, arguments):
+    continuations = []
+    for prompt in arguments.tokens:
+        tokens = [int(token) for token in prompt.split(",")]
+        with torch.no_grad():
+            for _ in range(arguments.count):
+                tokens.append(model.logits(torch.tensor([tokens]))[0, -1].argmax().item())
+        continuations.append(tokens[-arguments.count:])
+    return {"tokens": continuations}
+
+
 def perplexity(model, arguments):
     tokens = json.loads(pathlib.Path(arguments.tokens).read_text())
     total, count = 0.0, 0
@@ -247,6 +262,10 @@ def main():
     mode = modes.add_parser("logits", parents=[shared])
     mode.add_argument("--tokens", required=True, help="comma-separated ids")
     mode.set_defaults(run=top_logits, default_dtype="float64")
+    mode = modes.add_parser("generate", parents=[shared])
+    mode.add_argument("--tokens", required=True, action="append", help="comma-separated ids")
+    mode.add_argument("--count", type=int, required=True)
+    mode.set_defaults(run=generate, default_dtype="float64")
     mode = modes.add_parser("perplexity", parents=[shared])
     mode.add_argument("--tokens", required=True, help="JSON file with an array of ids")
     mode.add_argument("--window", type=int, default=512)

@@ -12,6 +12,14 @@ import type { Uniform } from "./program.ts";
 import { component, unroll, vec4 } from "./unroll.ts";
 import type { Storage } from "./wgsl.ts";
 
+/** What a factor's code refers to. */
+export interface FactorNames {
+  /** The buffer of a dense factor. */
+  readonly buffer: string;
+  /** The length of the reduction. */
+  readonly depth: string;
+}
+
 /** Output tile of one subgroup. */
 export interface LaneTile extends Tile {
   /** Lanes of the subgroup. */
@@ -46,24 +54,40 @@ export interface RightFactor extends Factor {
 
 /** The code for the right factor of a product. */
 export function rightFactor({ right, N, K }: Product, tile: LaneTile): RightFactor {
-  if ("weight" in right) {
-    return right.transposed ? packedColumns(right, tile) : packedRows(right, tile);
+  if (!("weight" in right)) {
+    return denseFactor(right, N, K, tile, { buffer: "right", depth: "parameters.K" });
   }
-  return right.transposed
-    ? denseColumns(right, K % 4 === 0, tile)
-    : denseRows(right, N % 4 === 0, tile);
+  return right.transposed ? packedColumns(right, tile) : packedRows(right, tile);
+}
+
+/** The code for a dense right factor `[K, N]`. */
+export function denseFactor(
+  factor: DenseFactor,
+  N: number,
+  K: number,
+  tile: LaneTile,
+  names: FactorNames,
+): RightFactor {
+  return factor.transposed
+    ? denseColumns(factor, K % 4 === 0, tile, names)
+    : denseRows(factor, N % 4 === 0, tile, names);
 }
 
 /** Dense `[K, N]`: a lane's columns are vectors of every row. */
-function denseRows({ tensor }: DenseFactor, vector: boolean, tile: LaneTile): RightFactor {
-  const row = (k: number) => `min(k + ${k}u, parameters.K - 1u) * parameters.N`;
+function denseRows(
+  { tensor }: DenseFactor,
+  vector: boolean,
+  tile: LaneTile,
+  { buffer, depth }: FactorNames,
+): RightFactor {
+  const row = (k: number) => `min(k + ${k}u, ${depth} - 1u) * parameters.N`;
   const load = (k: number, v: number) =>
     vector
-      ? `right[(${row(k)} + columnRight${v}) / 4u]`
-      : vec4((i) => `right[${row(k)} + min(columnRight${v} + ${i}u, parameters.N - 1u)]`);
+      ? `${buffer}[(${row(k)} + columnRight${v}) / 4u]`
+      : vec4((i) => `${buffer}[${row(k)} + min(columnRight${v} + ${i}u, parameters.N - 1u)]`);
   return {
     name: `n${vector ? "" : "1"}`,
-    storage: [readDense("right", tensor, vector)],
+    storage: [readDense(buffer, tensor, vector)],
     uniforms: {},
     declarations: "",
     prologue: unroll(tile.vectors, (v) => {
@@ -79,18 +103,23 @@ function denseRows({ tensor }: DenseFactor, vector: boolean, tile: LaneTile): Ri
 }
 
 /** Dense `[N, K]`: a lane reads its columns along k and transposes in registers, at no cost. */
-function denseColumns({ tensor }: DenseFactor, vector: boolean, tile: LaneTile): RightFactor {
+function denseColumns(
+  { tensor }: DenseFactor,
+  vector: boolean,
+  tile: LaneTile,
+  { buffer, depth }: FactorNames,
+): RightFactor {
   const columns = 4 * tile.vectors;
   const load = (j: number) =>
     vector
-      ? `right[(rowRight${j} + min(k, parameters.K - 4u)) / 4u]`
-      : vec4((i) => `right[rowRight${j} + min(k + ${i}u, parameters.K - 1u)]`);
+      ? `${buffer}[(rowRight${j} + min(k, ${depth} - 4u)) / 4u]`
+      : vec4((i) => `${buffer}[rowRight${j} + min(k + ${i}u, ${depth} - 1u)]`);
   return {
     name: `t${vector ? "" : "1"}`,
-    storage: [readDense("right", tensor, vector)],
+    storage: [readDense(buffer, tensor, vector)],
     uniforms: {},
     declarations: "",
-    prologue: unroll(columns, (j) => `  let rowRight${j} = ${ownColumn(j)} * parameters.K;`),
+    prologue: unroll(columns, (j) => `  let rowRight${j} = ${ownColumn(j)} * ${depth};`),
     load: unroll(columns, (j) => `      let piece${j} = ${load(j)};`),
     value: (place, v) => vec4((j) => `piece${4 * v + j}.${component(place)}`),
   };

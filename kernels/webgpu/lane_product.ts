@@ -9,9 +9,16 @@
  * @module
  */
 
-import { type Factor, type LaneTile, type RightFactor, rightFactor } from "./lane_factors.ts";
+import {
+  denseFactor,
+  type Factor,
+  type FactorNames,
+  type LaneTile,
+  type RightFactor,
+  rightFactor,
+} from "./lane_factors.ts";
 import { outputStorage, readDense, startOfSum, storeFunction } from "./product_code.ts";
-import type { Product, SlicedProduct } from "./product_types.ts";
+import type { DenseFactor, Product, SlicedProduct } from "./product_types.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { component, entryPoint, range, unroll, vec4 } from "./unroll.ts";
 import { dispatchOf, f32, u32 } from "./wgsl.ts";
@@ -46,7 +53,7 @@ export function laneTile({ subgroupSize: lanes }: Profile, { M, right }: Product
  */
 export function transposeNarrow(product: Product): Product {
   const { M, N, left, right, bias } = product;
-  if ("weight" in right || bias || N > 16 || N >= M) return product;
+  if ("weight" in right || bias || product.addend || N > 16 || N >= M) return product;
   return {
     ...product,
     M: N,
@@ -61,10 +68,11 @@ export function transposeNarrow(product: Product): Product {
 export function laneProduct(context: KernelContext, product: SlicedProduct): Dispatch {
   const { M, N, K } = product;
   const tile = laneTile(context.profile, product);
-  const left = leftFactor(product, tile);
+  const left = leftFactor(product.left, M, K, tile, { buffer: "left", depth: "parameters.K" });
   const right = rightFactor(product, tile);
   const vectorStores = (product.outputTransposed ? M : N) % 4 === 0;
-  const step = `${left.load}\n${right.load}\n${multiply(product, right, tile)}`;
+  const step = `${left.load}\n${right.load}\n${multiply(product.left, right, tile)}`;
+  const extra = addend(product, tile);
   const loop = right.block === undefined
     ? `  for (var k = first; k < last; k += ${tile.depth}u) {
 ${step}
@@ -77,10 +85,11 @@ ${step}
     }
   }`;
   return dispatchOf(context.profile, {
-    label: `${product.label} ${left.name} ${right.name}`,
+    label: `${product.label} ${left.name} ${right.name}${extra.name}`,
     storage: [
       ...left.storage,
       ...right.storage,
+      ...extra.storage,
       ...outputStorage(product, vectorStores),
     ],
     uniforms: {
@@ -90,6 +99,7 @@ ${step}
       sliceDepth: u32(product.sliceDepth),
       scale: f32(product.scale),
       ...right.uniforms,
+      ...extra.uniforms,
     },
     body: `${right.declarations}
 ${storeFunction(product, vectorStores)}
@@ -104,6 +114,7 @@ ${sums(tile, product.bias !== null)}
 ${left.prologue}
 ${right.prologue}
 ${loop}
+${extra.code}
   let offset = group.z * parameters.M * parameters.N;
 ${stores(product, tile, vectorStores)}`,
       )
@@ -112,8 +123,34 @@ ${stores(product, tile, vectorStores)}`,
   });
 }
 
+/** Adds a second product to the sums, in a loop of its own. */
+function addend({ addend, M, N }: Product, tile: LaneTile) {
+  if (!addend) return { name: "", storage: [], uniforms: {}, code: "" };
+  const { K, scale } = addend;
+  const depth = "parameters.addendK";
+  const left = leftFactor(addend.left, M, K, tile, { buffer: "addendLeft", depth });
+  const right = denseFactor(addend.right, N, K, tile, { buffer: "addendRight", depth });
+  const value: RightFactor["value"] = (place, v) =>
+    `parameters.addendScale * ${right.value(place, v)}`;
+  return {
+    name: ` + ${left.name} ${right.name}`,
+    storage: [...left.storage, ...right.storage],
+    uniforms: { addendK: u32(K), addendScale: f32(scale) },
+    code: `  {
+${left.prologue}
+${right.prologue}
+    let last = ${depth};
+    for (var k = 0u; k < last; k += ${tile.depth}u) {
+${left.load}
+${right.load}
+${multiply(addend.left, { ...right, value }, tile)}
+    }
+  }`,
+  };
+}
+
 /** `sum += left right` for one step, all operands in registers. */
-function multiply({ left }: Product, right: RightFactor, tile: LaneTile): string {
+function multiply(left: DenseFactor, right: RightFactor, tile: LaneTile): string {
   const values = unroll(PLACES, (place) =>
     unroll(
       tile.vectors,
@@ -138,13 +175,19 @@ function multiply({ left }: Product, right: RightFactor, tile: LaneTile): string
  * lanes in turn (piece p is in register floor(p / lanes) of lane p % lanes). Piece p is row p of
  * `[M, K]`; where left is stored `[K, M]`, it is place p % 4 of rows 4 floor(p / 4) and following.
  */
-function leftFactor({ left, M, K }: Product, tile: LaneTile): Factor {
+function leftFactor(
+  left: DenseFactor,
+  M: number,
+  K: number,
+  tile: LaneTile,
+  { buffer, depth }: FactorNames,
+): Factor {
   const registers = Math.ceil(tile.rows / tile.lanes);
   const piece = (r: number) => `min(lane + ${r * tile.lanes}u, ${tile.rows - 1}u)`;
   const vector = (left.transposed ? M : K) % 4 === 0;
   const common = {
     name: `${left.transposed ? "t" : "n"}${vector ? "" : "1"}`,
-    storage: [readDense("left", left.tensor, vector)],
+    storage: [readDense(buffer, left.tensor, vector)],
     uniforms: {},
     declarations: "",
   };
@@ -152,8 +195,10 @@ function leftFactor({ left, M, K }: Product, tile: LaneTile): Factor {
     // Places beyond the slice are zeroed; rows beyond M are never stored.
     const load = (r: number) =>
       vector
-        ? `left[(placeLeft * parameters.M + mLeft${r}) / 4u]`
-        : vec4((i) => `left[placeLeft * parameters.M + min(mLeft${r} + ${i}u, parameters.M - 1u)]`);
+        ? `${buffer}[(placeLeft * parameters.M + mLeft${r}) / 4u]`
+        : vec4((i) =>
+          `${buffer}[placeLeft * parameters.M + min(mLeft${r} + ${i}u, parameters.M - 1u)]`
+        );
     return {
       ...common,
       prologue: unroll(registers, (r) => {
@@ -169,13 +214,13 @@ function leftFactor({ left, M, K }: Product, tile: LaneTile): Factor {
   }
   const load = (r: number) =>
     vector
-      ? `select(vec4<f32>(), left[(rowLeft${r} + k) / 4u], k < last)`
-      : vec4((i) => `select(0.0, left[rowLeft${r} + k + ${i}u], k + ${i}u < last)`);
+      ? `select(vec4<f32>(), ${buffer}[(rowLeft${r} + k) / 4u], k < last)`
+      : vec4((i) => `select(0.0, ${buffer}[rowLeft${r} + k + ${i}u], k + ${i}u < last)`);
   return {
     ...common,
     prologue: unroll(
       registers,
-      (r) => `  let rowLeft${r} = min(row + ${piece(r)}, parameters.M - 1u) * parameters.K;`,
+      (r) => `  let rowLeft${r} = min(row + ${piece(r)}, parameters.M - 1u) * ${depth};`,
     ),
     load: unroll(registers, (r) => `      let left${r} = ${load(r)};`),
   };

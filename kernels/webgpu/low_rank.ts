@@ -12,30 +12,39 @@ import { product } from "./product.ts";
 import type { Product } from "./product_types.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 
+/** `hidden = dropout(pool(input)) A^T`, the first half of {@linkcode Operations.lowRank}. */
+export function lowRankHidden(
+  context: KernelContext,
+  args: LowRank & { readonly hidden: Tensor },
+): Dispatch[] {
+  const { input, a, hidden, pool } = args;
+  const [M, K] = input.shape as [number, number];
+  if (!a) return [pooling(context, args, hidden)];
+  const P = K / pool;
+  const dispatches: Dispatch[] = [];
+  const pooled = pooledInput(context, args, M, P, dispatches);
+  dispatches.push(
+    ...multiply(context, {
+      label: "lowRank hidden",
+      M,
+      N: a.shape[0] as number,
+      K: P,
+      left: { tensor: pooled, transposed: false },
+      right: { tensor: a, transposed: true },
+      output: hidden,
+    }),
+  );
+  return dispatches;
+}
+
 /** {@linkcode Operations.lowRank}. */
 export function lowRank(
   context: KernelContext,
   args: Parameters<Operations["lowRank"]>[0],
 ): Dispatch[] {
-  const { a, b, hidden, output, repeat, scale } = args;
-  const { M, R, P, Q } = checkLowRank(args);
-  const dispatches: Dispatch[] = [];
-  if (a) {
-    const pooled = pooledInput(context, args, M, P, dispatches);
-    dispatches.push(
-      ...multiply(context, {
-        label: "lowRank hidden",
-        M,
-        N: R,
-        K: P,
-        left: { tensor: pooled, transposed: false },
-        right: { tensor: a, transposed: true },
-        output: hidden,
-      }),
-    );
-  } else {
-    dispatches.push(pooling(context, args, hidden));
-  }
+  const { b, hidden, output, repeat, scale } = args;
+  const { M, R, Q } = checkLowRank(args);
+  const dispatches = lowRankHidden(context, args);
   const up = {
     label: "lowRank output",
     M,

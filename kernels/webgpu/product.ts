@@ -12,7 +12,8 @@ import { perElement } from "./per_element.ts";
 import { hasLaneProducts, laneProduct, laneTile, transposeNarrow } from "./lane_product.ts";
 import { isBindable, shardedProduct } from "./product_shards.ts";
 import type { Product, SlicedProduct } from "./product_types.ts";
-import type { Dispatch, KernelContext } from "./program.ts";
+import type { Dispatch, KernelContext, Profile } from "./program.ts";
+import { fits } from "./shards.ts";
 import { sharedProduct, sharedTile } from "./shared_product.ts";
 import { f32, u32 } from "./wgsl.ts";
 
@@ -22,6 +23,7 @@ const MINIMUM_SLICE = 64;
 /** The dispatches of a product. */
 export function product(context: KernelContext, original: Product): Dispatch[] {
   const { profile } = context;
+  if (original.addend && !addsInPass(profile, original)) return addAfterwards(context, original);
   if (!isBindable(profile, original)) return shardedProduct(context, original, product);
   const inLanes = hasLaneProducts(profile);
   const args = inLanes ? transposeNarrow(original) : original;
@@ -29,7 +31,7 @@ export function product(context: KernelContext, original: Product): Dispatch[] {
   const run = (sliced: SlicedProduct) =>
     inLanes ? laneProduct(context, sliced) : sharedProduct(context, sliced);
   const tiles = Math.ceil(args.M / tile.rows) * Math.ceil(args.N / tile.columns);
-  const slices = "weight" in args.right || args.bias ? 1 : Math.min(
+  const slices = "weight" in args.right || args.bias || args.addend ? 1 : Math.min(
     Math.ceil(tile.wantedWorkgroups / tiles),
     Math.floor(args.K / MINIMUM_SLICE),
     Math.floor(profile.maxBindingBytes / (4 * args.output.size)),
@@ -49,6 +51,21 @@ export function product(context: KernelContext, original: Product): Dispatch[] {
     }),
     addSlices(context, args, partial, parts),
   ];
+}
+
+/** Whether one dispatch can compute a product and its addend. */
+function addsInPass(profile: Profile, product: Product): boolean {
+  const tensors = [product.addend?.left.tensor, product.addend?.right.tensor];
+  return hasLaneProducts(profile) && isBindable(profile, product) &&
+    tensors.every((tensor) => !tensor || fits(profile, tensor));
+}
+
+/** A product and its addend, one after the other. */
+function addAfterwards(context: KernelContext, { addend, ...first }: Product): Dispatch[] {
+  const dispatches = product(context, first);
+  if (!addend) return dispatches;
+  const second = { ...first, ...addend, label: `${first.label} addend`, bias: null };
+  return [...dispatches, ...product(context, { ...second, accumulate: true })];
 }
 
 /** `output (+)= scale * sum over slices`, in order of the slices. */

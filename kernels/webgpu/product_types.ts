@@ -23,7 +23,19 @@ export interface PackedFactor {
   readonly transposed: boolean;
 }
 
-/** `output [M, N] (+)= scale * left [M, K] right [K, N] (+ bias [N])`. */
+/** A product of dense factors that is added to another: `scale * left [M, K] right [K, N]`. */
+export interface Addend {
+  /** Length of the reduction. */
+  readonly K: number;
+  /** `[M, K]`. */
+  readonly left: DenseFactor;
+  /** `[K, N]`. */
+  readonly right: DenseFactor;
+  /** Factor on the product. */
+  readonly scale: number;
+}
+
+/** `output [M, N] (+)= scale * left [M, K] right [K, N] (+ bias [N]) (+ addend)`. */
 export interface Product {
   /** For timing tables and error messages. */
   readonly label: string;
@@ -43,6 +55,8 @@ export interface Product {
   readonly outputTransposed?: boolean;
   /** `[N]`; needs a scale of 1. */
   readonly bias: Tensor | null;
+  /** The product of an adapter, added in the same pass; needs a scale of 1. */
+  readonly addend?: Addend;
   /** Factor on the product. */
   readonly scale: number;
   /** Adds to the output instead of overwriting it. */

@@ -11,20 +11,22 @@ import { decoderOf, type PackedWeight } from "./decode.ts";
 import { copy } from "./elementwise.ts";
 import { perElement } from "./per_element.ts";
 import { product } from "./product.ts";
-import type { Product } from "./product_types.ts";
+import type { Addend, Product } from "./product_types.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 import { rowLayout, rowRanges, rowsOf, weightLayouts, weightRows } from "./shards.ts";
 import { u32 } from "./wgsl.ts";
 
-/** {@linkcode Operations.linear}. */
+/** {@linkcode Operations.linear}, and the product of an adapter in the same pass. */
 export function linear(
   context: KernelContext,
   args: Parameters<Operations["linear"]>[0],
+  addend?: Addend,
 ): Dispatch[] {
   const { input, weight, bias = null, output, accumulate = false } = args;
   return product(context, {
     label: "linear",
     ...checkLinear(args),
+    ...(addend ? { addend } : {}),
     left: { tensor: input, transposed: false },
     right: factor(weight, true),
     output,

@@ -5,23 +5,12 @@
  * @module
  */
 
+import { BARRIER, meet } from "./barrier.ts";
 import { CATALOG } from "./catalog.ts";
 import { COMMAND, KERNEL_SIGNATURE, KernelBuilder, type SharedFunction } from "./kernel.ts";
 import { i32, i64 } from "./wasm/expression.ts";
-import type { Callee, FunctionBuilder, Local } from "./wasm/function.ts";
+import type { Callee } from "./wasm/function.ts";
 import { ModuleBuilder } from "./wasm/module.ts";
-
-/** Layout of the barrier in memory, in bytes. */
-export const BARRIER = {
-  /** u32: threads that have arrived. */
-  arrived: 0,
-  /** u32: how often all have arrived; what the others wait for. */
-  round: 4,
-  bytes: 8,
-} as const;
-
-/** Turns of waiting before a thread sleeps: some ten microseconds, which is what waking costs. */
-const SPINS = 10_000;
 
 /** The module in the binary format. Equal sources give equal bytes. */
 export function buildKernels(): Uint8Array<ArrayBuffer> {
@@ -51,7 +40,8 @@ export function buildKernels(): Uint8Array<ArrayBuffer> {
       const barrier = f.parameter(2, "i64");
       const threads = f.parameter(3, "i32");
       const scratch = f.parameter(4, "i64");
-      f.while(i64.ltU(command, end), () => {
+      const isRunning = i32.eqz(i32.atomic.load(i64.add(barrier, BARRIER.stopped)));
+      f.while(i32.and(i64.ltU(command, end), isRunning), () => {
         f.callIndirect(kernelType, i32.load(command, COMMAND.kernel), command, scratch);
         meet(f, barrier, threads, () => {
           f.do(i32.store(command, 0, COMMAND.nextTask));
@@ -62,29 +52,4 @@ export function buildKernels(): Uint8Array<ArrayBuffer> {
   );
   module.export("replay", replay);
   return module.build();
-}
-
-/** Waits for all threads; the last to arrive runs `last` before any goes on. */
-function meet(
-  f: FunctionBuilder,
-  barrier: Local<"i64">,
-  threads: Local<"i32">,
-  last: () => void,
-): void {
-  const roundAddress = i64.add(barrier, BARRIER.round);
-  const round = f.let(i32.atomic.load(roundAddress));
-  const arrived = f.let(i32.add(i32.atomic.add(barrier, 1), 1));
-  f.if(i32.eq(arrived, threads), () => {
-    last();
-    f.do(i32.atomic.store(barrier, 0));
-    f.do(i32.atomic.store(roundAddress, i32.add(round, 1)));
-    f.if(i32.gtU(threads, 1), () => f.drop(i32.atomic.notify(roundAddress, -1)));
-  }, () => {
-    const spins = f.let(i32.const(SPINS));
-    f.while(i32.eq(i32.atomic.load(roundAddress), round), () => {
-      f.if(spins, () => f.set(spins, i32.sub(spins, 1)), () => {
-        f.drop(i32.atomic.wait(roundAddress, round));
-      });
-    });
-  });
 }

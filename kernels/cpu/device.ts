@@ -16,7 +16,7 @@ import {
   sizeOf,
   type Tensor,
 } from "../device.ts";
-import { BARRIER } from "./build.ts";
+import { BARRIER } from "./barrier.ts";
 import { compileKernels } from "./compile.ts";
 import { copyKernel } from "./elementwise.ts";
 import { cpuInfo, type CpuOptions } from "./info.ts";
@@ -26,6 +26,7 @@ import { createOperations } from "./operations.ts";
 import { CpuRecording, RecordingBuilder, type RecordingHost } from "./recording.ts";
 import { type Allocation, checkDimensions, CpuTensor, cpuTensor, viewOf } from "./tensor.ts";
 import { Threads } from "./threads.ts";
+import { usesWideVectors } from "./wide_vectors.ts";
 
 /**
  * Opens the CPU device.
@@ -72,7 +73,7 @@ export class CpuDevice implements Device {
     this.info = info;
     this.#host = {
       memory,
-      wide: false,
+      wide: usesWideVectors(),
       constant: (values) => this.#constant(values),
       back: (allocation, label) => this.#back(allocation, label, false),
       release: (allocation) => this.#release(allocation),

@@ -44,7 +44,18 @@ const SCRATCH = {
   /** A tile that reaches beyond the output. */
   tile: 8 * BLOCK_COLUMNS,
   panels: 2048,
+  /** The packed left factor, where it is transposed. */
+  left: 2048 + BLOCK_COLUMNS / TILE_COLUMNS * BLOCK_DEPTH * PANEL_STRIDE,
 } as const;
+
+/** Rows of a transposed left factor that are packed at once; as large as the block of the right. */
+const LEFT_ROWS = 96;
+
+/** Bytes of one step of k in a packed tile of the left factor. */
+const LEFT_STRIDE = 4 * TILE_ROWS;
+
+/** Bytes from one packed tile of the left factor to the next; whole vectors are stored. */
+const LEFT_TILE_BYTES = BLOCK_DEPTH * LEFT_STRIDE + 16;
 
 /** Bytes from one panel of a block to the next. */
 export const PANEL_BYTES = BLOCK_DEPTH * PANEL_STRIDE;
@@ -106,17 +117,9 @@ export function product<const P extends Parameters>(
         const depth = f.let(i32.minU(i32.sub(common.depth, from), BLOCK_DEPTH));
         const panels = f.let(i64.add(f.scratch, SCRATCH.panels));
         pack(f, p, { panels, from, depth, column, columns });
-        multiply(f, layout, common, {
-          panels,
-          from,
-          depth,
-          column,
-          columns,
-          row,
-          rowEnd,
-          bias,
-          keep,
-        });
+        const taskBlock = { panels, from, depth, column, columns, row, rowEnd, bias, keep };
+        if (layout === "rows") multiplyRows(f, common, taskBlock);
+        else multiplyTransposed(f, common, taskBlock);
         // Later blocks of k add to what the first has left.
         f.set(keep, -1);
         f.set(bias, i64.add(f.scratch, SCRATCH.zeros));
@@ -155,25 +158,72 @@ interface TaskBlock extends Block {
   readonly keep: Local<"i32">;
 }
 
-/** Multiplies the rows of a task with a packed block. */
+/** Multiplies the rows of a task, as they lie in memory, with a packed block. */
+function multiplyRows(f: KernelBuilder, p: LocalsOf<Common>, block: TaskBlock): void {
+  const stride = f.let(i64.extendU(p.leftStride));
+  multiply(f, p, block, {
+    ...{ layout: "rows", stride },
+    tile: (i) => i64.add(at(p.left, block.from), i64.mul(i64.extendU(i), stride)),
+  });
+}
+
+/**
+ * Multiplies columns of the left factor. Its rows may lie a power of two apart, which is one place in
+ * the cache for all of them: a block is packed first, each tile of six columns in one piece.
+ */
+function multiplyTransposed(f: KernelBuilder, p: LocalsOf<Common>, block: TaskBlock): void {
+  const { from, depth, row, rowEnd } = block;
+  const packed = f.let(i64.add(f.scratch, SCRATCH.left));
+  const sourceStride = f.let(i64.extendU(p.leftStride));
+  const stride = f.let(i64.const(LEFT_STRIDE));
+  f.for(row, rowEnd, LEFT_ROWS, (first) => {
+    const end = f.let(i32.minU(i32.add(first, LEFT_ROWS), rowEnd));
+    const source = f.let(i64.add(at(p.left, first), i64.mul(i64.extendU(from), sourceStride)));
+    f.for(0, depth, 1, (step) => {
+      const from = f.let<"i64">(source);
+      const to = f.let(at(packed, step, LEFT_STRIDE));
+      f.for(first, end, TILE_ROWS, () => {
+        // The second store reaches into the next step, which is written later.
+        f.do(v128.store(to, v128.load(from)), v128.store(to, v128.load(from, 16), 16));
+        f.set(from, i64.add(from, LEFT_STRIDE));
+        f.set(to, i64.add(to, LEFT_TILE_BYTES));
+      });
+      f.set(source, i64.add(source, sourceStride));
+    });
+    multiply(f, p, { ...block, row: first, rowEnd: end }, {
+      ...{ layout: "columns", stride },
+      tile: (i) => at(packed, i32.divU(i32.sub(i, first), TILE_ROWS), LEFT_TILE_BYTES),
+    });
+  });
+}
+
+/** Where the left factor lies. */
+interface Left {
+  readonly layout: LeftLayout;
+  /** Bytes between rows, or between steps of k. */
+  readonly stride: Local<"i64">;
+  /** Address of the tile whose first row is `i`. */
+  tile(i: Local<"i32">): Expression<"i64">;
+}
+
+/** Multiplies rows of the left factor with a packed block. */
 function multiply(
   f: KernelBuilder,
-  layout: LeftLayout,
   p: LocalsOf<Common>,
   block: TaskBlock,
+  { layout, stride, tile }: Left,
 ): void {
-  const { from, depth, column, columns, row, rowEnd, bias, keep } = block;
-  const leftStride = f.let(i64.extendU(p.leftStride));
+  const { depth, column, columns, row, rowEnd, bias, keep } = block;
   const outputStride = f.let(i64.mul(i64.extendU(p.columns), 4));
   const call = (
     left: Expression<"i64">,
     panel: Expression<"i64">,
     output: Expression<"i64">,
-    stride: Expression<"i64">,
+    strideOfOutput: Expression<"i64">,
     rows: Expression<"i32">,
     biasOfPanel: Expression<"i64">,
   ) => {
-    const operands = [left, leftStride, panel, output, stride, depth, rows, p.scale, keep];
+    const operands = [left, stride, panel, output, strideOfOutput, depth, rows, p.scale, keep];
     f.if(
       p.wide,
       () => f.callShared(TILES[layout].wide, ...operands, biasOfPanel),
@@ -182,11 +232,7 @@ function multiply(
   };
   f.for(row, rowEnd, TILE_ROWS, (i) => {
     const rows = f.let(i32.minU(i32.sub(rowEnd, i), TILE_ROWS));
-    const left = f.let(
-      layout === "rows"
-        ? i64.add(at(p.left, from), i64.mul(i64.extendU(i), leftStride))
-        : i64.add(at(p.left, i), i64.mul(i64.extendU(from), leftStride)),
-    );
+    const left = f.let(tile(i));
     const outputRow = f.let(i64.add(at(p.output, column), i64.mul(i64.extendU(i), outputStride)));
     const panel = f.let<"i64">(block.panels);
     f.for(0, columns, TILE_COLUMNS, (j) => {
@@ -195,10 +241,10 @@ function multiply(
       const biasOfPanel = f.let(at(bias, j));
       const isWhole = i32.and(i32.eq(rows, TILE_ROWS), i32.eq(width, TILE_COLUMNS));
       f.if(isWhole, () => call(left, panel, output, outputStride, rows, biasOfPanel), () => {
-        const tile = f.let(i64.add(f.scratch, SCRATCH.tile));
-        copyTile(f, output, outputStride, tile, i64.const(PANEL_STRIDE), rows, width);
-        call(left, panel, tile, i64.const(PANEL_STRIDE), rows, biasOfPanel);
-        copyTile(f, tile, i64.const(PANEL_STRIDE), output, outputStride, rows, width);
+        const place = f.let(i64.add(f.scratch, SCRATCH.tile));
+        copyTile(f, output, outputStride, place, i64.const(PANEL_STRIDE), rows, width);
+        call(left, panel, place, i64.const(PANEL_STRIDE), rows, biasOfPanel);
+        copyTile(f, place, i64.const(PANEL_STRIDE), output, outputStride, rows, width);
       });
       f.set(panel, i64.add(panel, PANEL_BYTES));
     });

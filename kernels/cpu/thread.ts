@@ -1,5 +1,5 @@
 /**
- * One thread of the CPU device: takes jobs from the queue and runs them, for ever.
+ * One thread of the CPU device: takes jobs from the queue and runs them until it is stopped.
  *
  * @module
  */
@@ -28,15 +28,20 @@ scope.onmessage = ({ data: { thread, ...setup } }) => {
   } catch (error) {
     scope.postMessage({ kind: "failed", reason: String(error) });
   }
+  self.close();
 };
 
-function work(replay: Replay, setup: ThreadSetup, thread: number): never {
+function work(replay: Replay, setup: ThreadSetup, thread: number): void {
   const queue = new Int32Array(setup.queue);
   const programs = new BigInt64Array(setup.programs);
   const barrier = BigInt(setup.barrier);
   const scratch = BigInt(setup.scratch[thread] ?? 0);
   for (let job = 0;; job++) {
-    while (Atomics.load(queue, QUEUE.submitted) === job) Atomics.wait(queue, QUEUE.submitted, job);
+    while (Atomics.load(queue, QUEUE.submitted) === job) {
+      if (Atomics.load(queue, QUEUE.stopped) !== 0) return;
+      Atomics.wait(queue, QUEUE.submitted, job);
+    }
+    if (Atomics.load(queue, QUEUE.stopped) !== 0) return;
     const slot = job % QUEUE.length;
     const first = programs[2 * slot] ?? 0n;
     if (queue[QUEUE.kinds + slot] === JOB.program) {

@@ -13,8 +13,10 @@ export const QUEUE = {
   submitted: 0,
   /** Jobs done by all threads since the start. */
   done: 1,
+  /** Not 0 once the threads shall end. */
+  stopped: 2,
   /** One kind per slot; job `n` is in slot `n % length`. */
-  kinds: 2,
+  kinds: 3,
   length: LENGTH,
 } as const;
 

@@ -6,6 +6,7 @@
  */
 
 import { DeviceError } from "../device.ts";
+import { BARRIER } from "./barrier.ts";
 import type { Range } from "./memory.ts";
 import { JOB, QUEUE, QUEUE_WORDS, type ThreadMessage, type ThreadSetup } from "./thread_queue.ts";
 
@@ -21,7 +22,7 @@ export interface ThreadHost {
 
 /** A pool of threads. */
 export class Threads {
-  readonly #workers: readonly Worker[];
+  readonly #barrier: Int32Array;
   readonly #queue: Int32Array<SharedArrayBuffer>;
   /** Programs as [start, end) addresses, beside the queue's words. */
   readonly #programs: BigInt64Array<SharedArrayBuffer>;
@@ -31,7 +32,7 @@ export class Threads {
   #failure: DeviceError | null = null;
 
   private constructor(workers: readonly Worker[], setup: ThreadSetup) {
-    this.#workers = workers;
+    this.#barrier = new Int32Array(setup.memory.buffer, setup.barrier, BARRIER.bytes / 4);
     this.#queue = new Int32Array(setup.queue);
     this.#programs = new BigInt64Array(setup.programs);
     for (const worker of workers) {
@@ -101,9 +102,8 @@ export class Threads {
     await waiting.promise;
   }
 
-  /** Ends the threads, whatever they are doing. */
+  /** Ends the threads after the kernel call that they are in. */
   close(): void {
-    for (const worker of this.#workers) worker.terminate();
     this.#fail("it was closed");
   }
 
@@ -139,6 +139,11 @@ export class Threads {
     );
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
+    // A thread that sleeps does not hear `Worker.terminate`; these wake it, and it ends itself.
+    Atomics.store(this.#barrier, BARRIER.stopped / 4, 1);
+    Atomics.notify(this.#barrier, BARRIER.round / 4);
+    Atomics.store(this.#queue, QUEUE.stopped, 1);
+    Atomics.notify(this.#queue, QUEUE.submitted);
   }
 
   #throwFailure(): void {

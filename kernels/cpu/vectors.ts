@@ -17,6 +17,8 @@ export const ELEMENTS_PER_TASK = 16384;
 export interface Step {
   /** How many vectors of four: the same for all tensors of this step. */
   readonly vectors: number;
+  /** The first element. */
+  readonly index: Local<"i32">;
   /** Loads from a tensor; lanes beyond the end are 0. */
   load(tensor: Expression<"i64">): Local<"v128">[];
   /** Stores as many vectors as `load` gives; lanes beyond the end are left out. */
@@ -44,6 +46,7 @@ export function overVectors(
 function wholeStep(f: FunctionBuilder, index: Local<"i32">, vectors: number): Step {
   return {
     vectors,
+    index,
     load: (tensor) => {
       const address = f.let(at(tensor, index));
       return Array.from({ length: vectors }, (_, i) => f.let(v128.load(address, 16 * i)));
@@ -61,6 +64,7 @@ function partialStep(f: FunctionBuilder, index: Local<"i32">, rest: Expression<"
   const mask = f.let(i32x4.gtU(i32x4.splat(count), v128.constWords([0, 1, 2, 3])));
   return {
     vectors: 1,
+    index,
     load: (tensor) => [f.let(v128.and(v128.load(at(tensor, index)), mask))],
     store: (tensor, [value = f32x4.splat(0)]) => {
       storeLanes(f, f.let(at(tensor, index)), f.let(value), count);

@@ -1,0 +1,48 @@
+/**
+ * Where the threads of the CPU device meet between two commands.
+ *
+ * @module
+ */
+
+import { i32, i64 } from "./wasm/expression.ts";
+import type { FunctionBuilder, Local } from "./wasm/function.ts";
+
+/** Layout of the barrier in memory, in bytes. */
+export const BARRIER = {
+  /** u32: threads that have arrived. */
+  arrived: 0,
+  /** u32: how often all have arrived; what the others wait for. */
+  round: 4,
+  /** u32: not 0 once the device is closed or a thread has failed: nobody waits any more. */
+  stopped: 8,
+  bytes: 12,
+} as const;
+
+/** Turns of waiting before a thread sleeps: some ten microseconds, which is what waking costs. */
+const SPINS = 10_000;
+
+/** Waits for all threads; the last to arrive runs `last` before any goes on. */
+export function meet(
+  f: FunctionBuilder,
+  barrier: Local<"i64">,
+  threads: Local<"i32">,
+  last: () => void,
+): void {
+  const roundAddress = i64.add(barrier, BARRIER.round);
+  const round = f.let(i32.atomic.load(roundAddress));
+  const arrived = f.let(i32.add(i32.atomic.add(barrier, 1), 1));
+  f.if(i32.eq(arrived, threads), () => {
+    last();
+    f.do(i32.atomic.store(barrier, 0));
+    f.do(i32.atomic.store(roundAddress, i32.add(round, 1)));
+    f.if(i32.gtU(threads, 1), () => f.drop(i32.atomic.notify(roundAddress, -1)));
+  }, () => {
+    const spins = f.let(i32.const(SPINS));
+    const isRunning = i32.eqz(i32.atomic.load(i64.add(barrier, BARRIER.stopped)));
+    f.while(i32.and(i32.eq(i32.atomic.load(roundAddress), round), isRunning), () => {
+      f.if(spins, () => f.set(spins, i32.sub(spins, 1)), () => {
+        f.drop(i32.atomic.wait(roundAddress, round));
+      });
+    });
+  });
+}

@@ -226,7 +226,7 @@ async function plannedDevice(options: PlanOptions): Promise<PlannedDevice> {
 /** How the worker processes of a plan are started. */
 async function workerVariables(plan: Plan): Promise<Record<string, string>> {
   const wide = plan.device?.name === "cpu" && computes(plan);
-  return wide ? await wideVectorVariables(denoCommand()) : {};
+  return wide ? await wideVectorVariables({ command: denoCommand() }) : {};
 }
 
 /** Whether a stage that is to run uses the device. */

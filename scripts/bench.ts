@@ -8,6 +8,7 @@ import { Option } from "commander";
 import { fromCaller } from "../pipeline/caller.ts";
 import { DEVICE_NAMES, type DeviceName } from "../pipeline/executors/devices.ts";
 import { EXIT_DONE, makeCommand, positiveInteger, runCommand } from "./shared/command.ts";
+import { runWithWideVectors } from "./shared/wide_vectors.ts";
 
 const command = makeCommand(
   "bench",
@@ -29,17 +30,27 @@ interface Flags {
   readonly threads?: number;
 }
 
+/** Of `deno task bench`. */
+const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys", "--allow-run"];
+
 await runCommand(command, async () => {
-  const [{ openDevice }, { runBenchmarks, selectBenchmarks }, { benchmarkText }] = await Promise
+  const flags = command.opts<Flags>();
+  const status = await runWithWideVectors(flags.device, PERMISSIONS);
+  if (status !== null) return status;
+  const [
+    { threadsPerJob },
+    { openDevice },
+    { runBenchmarks, selectBenchmarks },
+    { benchmarkText },
+  ] = await Promise
     .all([
+      import("../pipeline/executors/cpu_settings.ts"),
       import("../pipeline/executors/devices.ts"),
       import("../pipeline/bench/report.ts"),
       import("../pipeline/bench/report_text.ts"),
     ]);
-  const flags = command.opts<Flags>();
   selectBenchmarks(flags.filter, flags.full);
-  const { threads } = flags;
-  const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
+  const device = await openDevice(flags.device, { threads: threadsPerJob(1, flags.threads) });
   const terminal = Deno.stderr.isTerminal();
   const show = (text: string) => writeError(terminal ? `\r\x1b[K${text}` : `${text}\n`);
   const report = await runBenchmarks(device, {

@@ -20,7 +20,8 @@ Usage: deno task setup [--webgpu] [--dawn] [--oracles] [--quiet]
   --oracles   what some tests compare with: PyTorch, NumPy and SciPy for Python
   --quiet     say nothing where everything is there already
 
-Exit status: 0 if everything asked for works, 1 if not, 2 if the command line is wrong.`;
+Exit status: 0 if WebGPU and Dawn work where they were asked for, 1 if not, 2 if the command line is
+wrong. Without oracles the tests that need them are skipped.`;
 
 let options;
 try {

@@ -47,15 +47,19 @@ export function threadsPerJob(
  * Environment variables for a process that computes with wide vectors; none where the processor has
  * none, where they are turned off, and where this version of Deno does not know the flags.
  *
- * @param command The Deno that will be started.
+ * @param options.command The Deno that will be started. Default: this one.
+ * @param options.variables Environment variables of this process.
  */
 export async function wideVectorVariables(
-  command: string = Deno.execPath(),
+  { command = Deno.execPath(), variables = Deno.env.toObject() }: {
+    readonly command?: string;
+    readonly variables?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<Record<string, string>> {
-  if (Deno.build.arch !== "x86_64" || Deno.env.get(WIDE_VECTORS_VARIABLE) === "off") return {};
-  const present = (Deno.env.get(V8_VARIABLE) ?? "").split(",").filter((flag) => flag !== "");
-  const variables = { [V8_VARIABLE]: [...new Set([...present, ...WIDE_VECTOR_FLAGS])].join(",") };
-  return await startsWith(command, variables) ? variables : {};
+  if (Deno.build.arch !== "x86_64" || variables[WIDE_VECTORS_VARIABLE] === "off") return {};
+  const present = (variables[V8_VARIABLE] ?? "").split(",").filter((flag) => flag !== "");
+  const added = { [V8_VARIABLE]: [...new Set([...present, ...WIDE_VECTOR_FLAGS])].join(",") };
+  return await startsWith(command, added) ? added : {};
 }
 
 /** Whether this process was started with the variables of {@linkcode wideVectorVariables}. */

@@ -6,6 +6,7 @@
 
 import { fileURLToPath } from "node:url";
 import { findPython } from "../../pipeline/environment/oracles.ts";
+import { wideVectorVariables } from "../../pipeline/executors/cpu_settings.ts";
 import { readTextOrNull } from "../../pipeline/formats/files.ts";
 import type { ProgramName } from "./comparisons.ts";
 import type { ProgramCommand } from "./program.ts";
@@ -54,6 +55,7 @@ export async function findProgram(
           ...[Deno.execPath(), "run", "--quiet", "--no-prompt", ...permissions],
           ...[path("./equipoise.ts"), "--device", device, ...threadFlags],
         ],
+        env: device === "cpu" ? await wideVectorVariables() : {},
       };
     }
     case "pytorch":

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { V8_FLAGS_VARIABLE, WIDE_VECTOR_FLAGS } from "../../kernels/cpu/wide_vectors.ts";
 import { UserError } from "../errors.ts";
 
 /** Names the threads of each stage on the CPU device. */
@@ -12,15 +13,6 @@ export const THREADS_VARIABLE = "EQUIPOISE_THREADS";
 
 /** `off` leaves V8 as it is. */
 export const WIDE_VECTORS_VARIABLE = "EQUIPOISE_WIDE_VECTORS";
-
-/** The variable with flags that Deno hands to V8, separated by commas. */
-const V8_VARIABLE = "DENO_V8_FLAGS";
-
-/**
- * V8's pass that packs two neighbouring 128-bit operations into one of 256 bits; and no bounds checks,
- * which 64-bit addresses need an instruction for (docs/footguns.md, "Wide vectors").
- */
-const WIDE_VECTOR_FLAGS = ["--experimental-wasm-revectorize", "--no-wasm-bounds-checks"] as const;
 
 /**
  * Threads of a stage where `jobs` run at once: what `wanted` or `EQUIPOISE_THREADS` says, else an
@@ -57,15 +49,9 @@ export async function wideVectorVariables(
   } = {},
 ): Promise<Record<string, string>> {
   if (Deno.build.arch !== "x86_64" || variables[WIDE_VECTORS_VARIABLE] === "off") return {};
-  const present = (variables[V8_VARIABLE] ?? "").split(",").filter((flag) => flag !== "");
-  const added = { [V8_VARIABLE]: [...new Set([...present, ...WIDE_VECTOR_FLAGS])].join(",") };
+  const present = (variables[V8_FLAGS_VARIABLE] ?? "").split(",").filter((flag) => flag !== "");
+  const added = { [V8_FLAGS_VARIABLE]: [...new Set([...present, ...WIDE_VECTOR_FLAGS])].join(",") };
   return await startsWith(command, added) ? added : {};
-}
-
-/** Whether this process was started with the variables of {@linkcode wideVectorVariables}. */
-export function hasWideVectors(): boolean {
-  const present = (Deno.env.get(V8_VARIABLE) ?? "").split(",");
-  return WIDE_VECTOR_FLAGS.every((flag) => present.includes(flag));
 }
 
 /** V8 ends a process at once that has a flag it does not know. */

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { hasWideVectors, wideVectorVariables } from "../../pipeline/executors/cpu_settings.ts";
+import { usesWideVectors } from "../../kernels/cpu/wide_vectors.ts";
+import { wideVectorVariables } from "../../pipeline/executors/cpu_settings.ts";
 import { chooseDevice, type DeviceName } from "../../pipeline/executors/devices.ts";
 
 /**
@@ -18,7 +19,7 @@ export async function runWithWideVectors(
   device: DeviceName,
   permissions: readonly string[],
 ): Promise<number | null> {
-  if (hasWideVectors() || (await chooseDevice(device)).name !== "cpu") return null;
+  if (usesWideVectors() || (await chooseDevice(device)).name !== "cpu") return null;
   const variables = await wideVectorVariables();
   if (Object.keys(variables).length === 0) return null;
   const child = new Deno.Command(Deno.execPath(), {

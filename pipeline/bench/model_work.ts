@@ -57,3 +57,31 @@ export function fullWork(config: ModelConfig, batch: BatchSize): Work {
   const { tokens, linears, head, attention } = forwardFlops(config, batch);
   return { tokens, flops: 3 * linears + 3 * head + 3.5 * attention };
 }
+
+/** A prompt into a cache, and the logits after its last token. */
+export function promptWork(config: ModelConfig, length: number): Work {
+  const { tokens, linears, head, attention } = forwardFlops(config, { batchSize: 1, length });
+  return { tokens, flops: linears + head / length + attention };
+}
+
+/**
+ * Tokens one by one, from an empty cache on. Every step reads all weights, and the cached keys and
+ * values of each sequence.
+ */
+export function generationWork(
+  config: ModelConfig,
+  batch: BatchSize,
+  bytesPerWeight: number,
+): Work {
+  const { tokens, linears, head, attention } = forwardFlops(config, batch);
+  const { batchSize, length } = batch;
+  const { layers, kvHeads, headDim, vocabSize, hiddenSize } = config;
+  const weights = bytesPerWeight *
+    modelLinears(config).reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+  const cached = 2 * layers * kvHeads * headDim * batchSize * length * (length + 1) / 2;
+  return {
+    tokens,
+    flops: linears + head + attention,
+    bytes: length * (weights + 4 * vocabSize * hiddenSize) + 4 * cached,
+  };
+}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { parseConfig } from "../models/config.ts";
-import { evaluationWork, fullWork, loraWork } from "./model_work.ts";
+import { evaluationWork, fullWork, generationWork, loraWork, promptWork } from "./model_work.ts";
 
 const CONFIG = parseConfig({
   hidden_size: 8,
@@ -41,4 +41,17 @@ Deno.test("a step of LoRA has no gradient of weights, and none below the first a
   // Inputs and outputs of the seven layers of both blocks.
   const ends = 2 * (16 + 12 + 12 + 16 + 24 + 24 + 24);
   assert.equal(loraWork(CONFIG, BATCH, 4).flops, frozen + 3 * 2 * TOKENS * 4 * ends);
+});
+
+Deno.test("a prompt needs logits after its last token only", () => {
+  const attention = ATTENTION / 3;
+  assert.equal(promptWork(CONFIG, 5).flops, 2 * (5 * LINEARS + HEAD) + attention);
+});
+
+Deno.test("generation reads all weights for every token, and the cache of each sequence", () => {
+  const { tokens, flops, bytes } = generationWork(CONFIG, BATCH, 0.75);
+  assert.equal(tokens, TOKENS);
+  assert.equal(flops, evaluationWork(CONFIG, BATCH).flops);
+  // 1 + 2 + 3 + 4 + 5 positions of 3 sequences, 4 keys and 4 values in 2 layers.
+  assert.equal(bytes, 5 * (0.75 * LINEARS + 4 * HEAD) + 4 * (3 * 15 * 8 * 2));
 });

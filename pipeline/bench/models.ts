@@ -91,6 +91,12 @@ export const BASE = {
   symmetric: false,
 } as const;
 
+/** Of the weights of linear layers, with the scale and zero of each group. */
+export const BYTES_PER_WEIGHT: Readonly<Record<BaseFormat, number>> = {
+  f32: 4,
+  int4: BASE.bits / 8 + 8 / BASE.group_size,
+};
+
 /** Values that weights repeat: timing does not depend on them, and drawing a billion takes minutes. */
 const PATTERN = 8191;
 

@@ -22,6 +22,7 @@ import { kernelBenchmarks } from "../../kernels/bench/suite.ts";
 import { ConfigurationError } from "../graph/experiment.ts";
 import { didYouMean } from "../graph/suggestions.ts";
 import { methodBenchmarks } from "./method_benchmarks.ts";
+import { generationBenchmarks } from "./generation_benchmarks.ts";
 import { modelBenchmarks } from "./model_benchmarks.ts";
 
 /** Version of the JSON form. */
@@ -113,6 +114,8 @@ export interface BenchmarkOptions {
   readonly filter?: string;
   /** Also what takes long. Default: only if the filter leaves nothing else. */
   readonly full?: boolean;
+  /** Of the CPU device. Default: the processors that this process may use. */
+  readonly threads?: number;
   /**
    * How long and how often.
    *
@@ -132,7 +135,12 @@ export interface BenchmarkOptions {
  * @throws {ConfigurationError} If there is none.
  */
 export function selectBenchmarks(filter: string, full = false): Benchmark[] {
-  const all = [...modelBenchmarks(), ...methodBenchmarks(), ...kernelBenchmarks()];
+  const all = [
+    ...modelBenchmarks(),
+    ...generationBenchmarks(),
+    ...methodBenchmarks(),
+    ...kernelBenchmarks(),
+  ];
   const words = filter.toLowerCase().split(" ").filter(Boolean);
   const named = all.filter(({ suite, name, shape }) =>
     words.every((word) => `${suite} ${name} ${shape}`.toLowerCase().includes(word))
@@ -151,13 +159,14 @@ export function selectBenchmarks(filter: string, full = false): Benchmark[] {
 /** Measures the ceilings and everything that the filter selects. */
 export async function runBenchmarks(
   device: Device,
-  { filter = "", full = false, effort = DEFAULT_EFFORT, onPlan, onStart }: BenchmarkOptions = {},
+  options: BenchmarkOptions = {},
 ): Promise<BenchmarkReport> {
+  const { filter = "", full = false, effort = DEFAULT_EFFORT, threads, onPlan, onStart } = options;
   const selected = selectBenchmarks(filter, full);
   const started = new Date().toISOString();
   const loadBefore = Deno.loadavg()[0] ?? NaN;
   const clock = await chooseClock(device, copyCeiling);
-  const before = await measureCeilings(device, clock);
+  const before = await measureCeilings(device, clock, threads);
   onPlan?.(selected.length, expectedSeconds(selected, before, effort));
   const times: { benchmark: Benchmark; measurement: Measurement }[] = [];
   const skipped: SkippedBenchmark[] = [];
@@ -172,7 +181,7 @@ export async function runBenchmarks(
     }
   }
   // A noisy machine only ever makes a ceiling look lower than it is.
-  const after = await measureCeilings(device, clock);
+  const after = await measureCeilings(device, clock, threads);
   const ceilings = {
     gigaflops: before.gigaflops === null ? null : Math.max(before.gigaflops, after.gigaflops ?? 0),
     gigabytes: Math.max(before.gigabytes, after.gigabytes),
@@ -197,13 +206,17 @@ export async function runBenchmarks(
   };
 }
 
-async function measureCeilings(device: Device, clock: Clock): Promise<Ceilings> {
+async function measureCeilings(
+  device: Device,
+  clock: Clock,
+  threads: number | undefined,
+): Promise<Ceilings> {
   const best = async (benchmark: Benchmark) => {
     const { work } = benchmark;
     const { seconds } = await measure(device, benchmark, clock, CEILING_EFFORT);
     return ((work.flops ?? 0) + (work.bytes ?? 0)) / Math.min(...seconds) / 1e9;
   };
-  const fma = fmaCeiling(device);
+  const fma = fmaCeiling(device, threads);
   return {
     gigaflops: fma === null ? null : await best(fma),
     gigabytes: await best(copyCeiling),

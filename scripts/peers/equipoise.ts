@@ -10,6 +10,7 @@ import { copyCeiling, fmaCeiling } from "../../kernels/bench/ceilings.ts";
 import { chooseClock, type Clock, elapsed } from "../../kernels/bench/measure.ts";
 import { linear } from "../../kernels/bench/products.ts";
 import type { Device } from "../../kernels/device.ts";
+import { generationJob, promptJob } from "../../pipeline/bench/generation_jobs.ts";
 import { evaluationJob, fullJob, loraJob, type ModelJob } from "../../pipeline/bench/model_jobs.ts";
 import { PatternModel, quantizedSource } from "../../pipeline/bench/models.ts";
 import { DEVICE_NAMES, type DeviceName, openDevice } from "../../pipeline/executors/devices.ts";
@@ -56,20 +57,21 @@ async function prepare(device: Device, clock: Clock, workload: Workload): Promis
     }
     case "prompt": {
       const source = sourceOf(workload.model, workload.weight);
-      const size = { batchSize: 1, length: workload.length };
-      const job = await evaluationJob(device, source, size);
-      return await modelJob(device, clock, job, "f32 head, over all tokens");
+      return peerJob(device, clock, await promptJob(device, source, workload.length), "f32 head");
     }
     case "ceiling": {
-      const ceiling = fmaCeiling(device);
+      const ceiling = fmaCeiling(device, flags.threads);
       if (ceiling === null) {
         throw new UnsupportedWorkload(`No ceiling is known for ${device.info.description}`);
       }
       const job = peerJob(device, clock, await ceiling.prepare(device));
       return { ...job, work: ceiling.work.flops ?? 0 };
     }
-    case "generate":
-      throw new UnsupportedWorkload("Equipoise's generation is not benchmarked here");
+    case "generate": {
+      const source = sourceOf(workload.model, workload.weight);
+      const size = { batchSize: 1, length: workload.length };
+      return peerJob(device, clock, await generationJob(device, source, size), "f32 head");
+    }
   }
 }
 
@@ -94,10 +96,10 @@ async function modelJob(
   return { ...peerJob(device, clock, job), value: await job.loss(), note };
 }
 
-function peerJob(device: Device, clock: Clock, job: Job): PeerJob {
+function peerJob(device: Device, clock: Clock, job: Job, note = ""): PeerJob {
   return {
     value: null,
-    note: "",
+    note,
     time: async (calls) => (await elapsed(device, job, 1, undefined, calls))[clock] / 1000,
     release: () => job.release(),
   };

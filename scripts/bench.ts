@@ -50,12 +50,14 @@ await runCommand(command, async () => {
       import("../pipeline/bench/report_text.ts"),
     ]);
   selectBenchmarks(flags.filter, flags.full);
-  const device = await openDevice(flags.device, { threads: threadsPerJob(1, flags.threads) });
+  const threads = threadsPerJob(1, flags.threads);
+  const device = await openDevice(flags.device, { threads });
   const terminal = Deno.stderr.isTerminal();
   const show = (text: string) => writeError(terminal ? `\r\x1b[K${text}` : `${text}\n`);
   const report = await runBenchmarks(device, {
     filter: flags.filter,
     full: flags.full,
+    threads,
     onPlan: (total, seconds) =>
       writeError(
         `${total} benchmarks, ${duration(seconds)} if they reach a third of the ceilings\n`,

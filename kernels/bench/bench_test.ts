@@ -7,6 +7,7 @@ import { copyCeiling, fmaCeiling, fmaDispatch } from "./ceilings.ts";
 import { layerBenchmarks } from "./layers.ts";
 import { chooseClock, measure } from "./measure.ts";
 import { productBenchmarks } from "./products.ts";
+import { startFmaThreads } from "./cpu_ceiling.ts";
 import type { BenchmarkSize } from "./shapes.ts";
 import { kernelBenchmarks } from "./suite.ts";
 import { weightBytes, Workspace } from "./workspace.ts";
@@ -150,4 +151,14 @@ Deno.test("the ceiling of multiply-adds computes what it says", async () => {
   } finally {
     device.close();
   }
+});
+
+Deno.test("the ceiling of WebAssembly computes what it says, on every thread", async () => {
+  const job = await startFmaThreads(2, 12);
+  job.queue(1);
+  await job.settle?.();
+  for (const thread of [0, 1]) {
+    assert.deepEqual([...job.chains(thread)], new Array(48).fill(2));
+  }
+  job.release();
 });

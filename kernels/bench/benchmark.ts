@@ -44,6 +44,8 @@ export interface Benchmark {
 export interface Job {
   /** Queues a number of calls; waits for nothing. */
   queue(calls: number): void;
+  /** Waits for the calls, if it is not the device that works on them. */
+  settle?(): Promise<void>;
   /** Frees its memory. */
   release(): void;
 }

@@ -8,6 +8,7 @@ import type { Device, Tensor } from "../device.ts";
 import { WebgpuDevice } from "../webgpu/device.ts";
 import type { Dispatch, KernelContext } from "../webgpu/program.ts";
 import { type Benchmark, benchmarkOf, RecordedJob } from "./benchmark.ts";
+import { cpuFmaCeiling } from "./cpu_ceiling.ts";
 import { bytesOf } from "./workspace.ts";
 
 /** Elements of the copied tensor: 64 MiB, beyond the caches of most processors. */
@@ -38,11 +39,19 @@ const UNROLLED = 16;
 const WIDTH = 64;
 
 /**
- * The speed of multiply-adds on registers, in f32 as all kernels compute; null for devices other than
- * WebGPU.
+ * The speed of multiply-adds on registers, in f32 as all kernels compute; null for the reference device.
+ *
+ * @param threads Those of the CPU device.
  */
-export function fmaCeiling(device: Device): Benchmark | null {
-  if (!(device instanceof WebgpuDevice)) return null;
+export function fmaCeiling(
+  device: Device,
+  threads: number = navigator.hardwareConcurrency,
+): Benchmark | null {
+  if (device instanceof WebgpuDevice) return webgpuFmaCeiling(device);
+  return device.info.name === "cpu" ? cpuFmaCeiling(threads) : null;
+}
+
+function webgpuFmaCeiling(device: WebgpuDevice): Benchmark {
   const lanes = device.profile.class === "software" ? 2 ** 14 : 2 ** 20;
   return {
     suite: "ceilings",

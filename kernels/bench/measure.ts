@@ -116,7 +116,7 @@ export async function elapsed(
   const start = now();
   for (let round = 0; round < rounds; round++) job.queue(calls);
   const queue = now() - start;
-  const settled = device.settle();
+  const settled = job.settle?.() ?? device.settle();
   const call = now() - start;
   await settled;
   return { queue, call, promise: now() - start };

@@ -15,11 +15,13 @@ import type { Kernel, Parameters } from "./kernel.ts";
 import { linearKernels } from "./linear.ts";
 import { optimizerKernels } from "./optimizer.ts";
 import { rmsNormKernels } from "./rms_norm.ts";
+import { vectorKernels } from "./vector_product.ts";
 
 /** All kernels. */
 export const CATALOG: readonly Kernel<Parameters>[] = [
   ...elementwiseKernels,
   ...linearKernels,
+  ...vectorKernels,
   ...absmaxKernels,
   ...dequantizeKernels,
   ...attentionKernels,

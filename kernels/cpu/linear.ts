@@ -6,7 +6,7 @@
  */
 
 import type { IntegerBits, IntegerWeight, Nf4Weight, Tensor, Weight } from "../device.ts";
-import { codeWords } from "../packing.ts";
+import { CHUNK, codeWords } from "../packing.ts";
 import {
   type Arguments,
   checkLinear,
@@ -21,6 +21,7 @@ import { NF4, packNf4Columns, packNf4Rows } from "./nf4_panels.ts";
 import { plainAbsmax } from "./absmax.ts";
 import { type Common, commonValues, product, type ProductArguments } from "./product.ts";
 import type { Recorder, ValuesOf } from "./recording.ts";
+import { denseVectorKernel, integerVectorKernels, nf4VectorKernel } from "./vector_product.ts";
 
 /** A dense right factor: its address, elements a row, rows. */
 const DENSE = { right: "tensor", rightStride: "i32", rightRows: "i32" } as const;
@@ -90,6 +91,7 @@ function multiplyWeight(
   direction: "forward" | "transposed",
   args: ProductArguments,
 ): void {
+  if (direction === "forward" && args.rows === 1 && multiplyVector(recorder, weight, args)) return;
   const common = commonValues(recorder, args);
   if (weight.format === "dense") {
     const kernel = direction === "forward" ? denseColumns : denseRows;
@@ -101,6 +103,22 @@ function multiplyWeight(
     const kernel = direction === "forward" ? nf4Forward : nf4Transposed;
     recorder.call(kernel, { ...common, ...nf4Values(recorder, weight) });
   }
+}
+
+/** Records the product of a single row; tells whether there is a kernel for it. */
+function multiplyVector(recorder: Recorder, weight: Weight, args: ProductArguments): boolean {
+  const { left: input, output, bias = null, depth } = args;
+  const common = { input, output, bias, depth, keep: args.accumulate ? 1 : 0 };
+  if (weight.format === "dense") {
+    const { values, rows: weightRows } = weight;
+    recorder.call(denseVectorKernel, { ...common, weight: values, weightRows });
+  } else if (weight.format === "nf4") {
+    recorder.call(nf4VectorKernel, { ...common, ...nf4Values(recorder, weight) });
+  } else {
+    if (weight.blockColumns % CHUNK !== 0) return false;
+    recorder.call(integerVectorKernels[weight.bits], { ...common, ...integerValues(weight) });
+  }
+  return true;
 }
 
 /** Records {@linkcode Operations.matmul}. */

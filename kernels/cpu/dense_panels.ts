@@ -5,7 +5,7 @@
  */
 
 import { at, type KernelBuilder } from "./kernel.ts";
-import { type Block, PANEL_BYTES } from "./product.ts";
+import { type Block, PANEL_BYTES } from "./product_block.ts";
 import { PANEL_STRIDE, TILE_COLUMNS } from "./tile.ts";
 import { type Expression, f32, i32, i64, i8x16, v128 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

@@ -9,7 +9,7 @@ import { CHUNK } from "../packing.ts";
 import { codeAt, codesOfChunk, codesOfColumn } from "./decode.ts";
 import { forEachPanel } from "./dense_panels.ts";
 import { at, type KernelBuilder, type LocalsOf } from "./kernel.ts";
-import { type Block, PANEL_BYTES } from "./product.ts";
+import { type Block, PANEL_BYTES } from "./product_block.ts";
 import { PANEL_STRIDE, TILE_COLUMNS } from "./tile.ts";
 import { type Expression, f32, f32x4, i32, i64, v128 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

@@ -19,7 +19,8 @@ import { INTEGER, packIntegerColumns, packIntegerRows } from "./integer_panels.t
 import type { Kernel, Parameters } from "./kernel.ts";
 import { NF4, packNf4Columns, packNf4Rows } from "./nf4_panels.ts";
 import { plainAbsmax } from "./absmax.ts";
-import { type Common, commonValues, product, type ProductArguments } from "./product.ts";
+import type { Common } from "./multiply.ts";
+import { commonValues, product, type ProductArguments } from "./product.ts";
 import type { Recorder, ValuesOf } from "./recording.ts";
 import { denseVectorKernel, integerVectorKernels, nf4VectorKernel } from "./vector_product.ts";
 

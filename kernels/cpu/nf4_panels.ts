@@ -14,7 +14,7 @@ import { bytesOfChunk, zip, zip16 } from "./decode.ts";
 import { forEachPanel } from "./dense_panels.ts";
 import { gather } from "./integer_panels.ts";
 import { at, type KernelBuilder, type LocalsOf } from "./kernel.ts";
-import { type Block, PANEL_BYTES } from "./product.ts";
+import { type Block, PANEL_BYTES } from "./product_block.ts";
 import { PANEL_STRIDE, TILE_COLUMNS } from "./tile.ts";
 import { type Expression, f32x4, i16x8, i32, i64, i8x16, v128 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

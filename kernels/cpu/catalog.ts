@@ -7,13 +7,16 @@
 import { absmaxKernels } from "./absmax.ts";
 import { activationKernels } from "./activation.ts";
 import { attentionKernels } from "./attention.ts";
+import { attentionBackwardKernels } from "./attention_backward.ts";
 import { columnSumKernels } from "./column_sum.ts";
 import { dequantizeKernels } from "./dequantize.ts";
 import { elementwiseKernels } from "./elementwise.ts";
 import { embeddingKernels } from "./embedding.ts";
 import type { Kernel, Parameters } from "./kernel.ts";
 import { linearKernels } from "./linear.ts";
+import { lowRankKernels } from "./low_rank_products.ts";
 import { optimizerKernels } from "./optimizer.ts";
+import { poolingKernels } from "./pooling.ts";
 import { rmsNormKernels } from "./rms_norm.ts";
 import { vectorKernels } from "./vector_product.ts";
 
@@ -25,9 +28,12 @@ export const CATALOG: readonly Kernel<Parameters>[] = [
   ...absmaxKernels,
   ...dequantizeKernels,
   ...attentionKernels,
+  ...attentionBackwardKernels,
   ...activationKernels,
   ...columnSumKernels,
   ...embeddingKernels,
   ...rmsNormKernels,
   ...optimizerKernels,
+  ...poolingKernels,
+  ...lowRankKernels,
 ];

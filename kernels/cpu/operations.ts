@@ -9,11 +9,13 @@ import * as fused from "../fused.ts";
 import * as shapes from "../shapes.ts";
 import { swiglu, swigluBackward } from "./activation.ts";
 import { attention } from "./attention.ts";
+import { attentionBackward } from "./attention_backward.ts";
 import { columnSum } from "./column_sum.ts";
 import { dequantize } from "./dequantize.ts";
 import { add, copy, fill } from "./elementwise.ts";
 import { embedding, embeddingBackward } from "./embedding.ts";
 import { linear, linearTransposed, matmul } from "./linear.ts";
+import { lowRank, lowRankBackward } from "./low_rank.ts";
 import { adamw, gradientNorm } from "./optimizer.ts";
 import type { Recorder } from "./recording.ts";
 import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
@@ -42,7 +44,10 @@ export function createOperations(
     matmul: operation(shapes.checkMatmul, matmul),
     dequantize: operation(shapes.checkDequantize, dequantize),
     attention: operation(shapes.checkAttention, attention),
+    attentionBackward: operation(shapes.checkAttentionBackward, attentionBackward),
     columnSum: operation(shapes.checkColumnSum, columnSum),
+    lowRank: operation(shapes.checkLowRank, lowRank),
+    lowRankBackward: operation(shapes.checkLowRankBackward, lowRankBackward),
     embedding: operation(shapes.checkEmbedding, embedding),
     embeddingBackward: operation(shapes.checkEmbeddingBackward, embeddingBackward),
     rmsNorm: operation(shapes.checkRmsNorm, rmsNorm),

@@ -8,7 +8,7 @@ import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fromCaller } from "./caller.ts";
 import { UserError } from "./errors.ts";
-import { threadsPerJob, wideVectorVariables } from "./executors/cpu_settings.ts";
+import { threadsPerJob, wideVectorVariables } from "./environment/cpu_settings.ts";
 import { denoCommand } from "./executors/deno_command.ts";
 import { chooseDevice, deviceInfo, type DeviceName } from "./executors/devices.ts";
 import type { StageEvent } from "./executors/executor.ts";

@@ -44,7 +44,7 @@ await runCommand(command, async () => {
     { benchmarkText },
   ] = await Promise
     .all([
-      import("../pipeline/executors/cpu_settings.ts"),
+      import("../pipeline/environment/cpu_settings.ts"),
       import("../pipeline/executors/devices.ts"),
       import("../pipeline/bench/report.ts"),
       import("../pipeline/bench/report_text.ts"),

@@ -9,13 +9,14 @@ import { diagnose } from "../pipeline/environment/diagnosis.ts";
 import { renderDiagnosis } from "../pipeline/environment/diagnosis_text.ts";
 
 const HELP =
-  `Shows adapter, driver, features that really work, limits, memory, caches, and what is missing.
+  `Shows what this machine computes with, what of it really works, limits, memory, caches, and what
+is missing.
 
 Usage: deno task doctor [--json]
 
   --json   print one JSON document instead
 
-Exit status: 0 if experiments can run with WebGPU, 1 if not, 2 if the command line is wrong.`;
+Exit status: 0 if experiments can run, 1 if not, 2 if the command line is wrong.`;
 
 let options;
 try {

@@ -7,6 +7,8 @@
 import { cpus } from "node:os";
 import { type AdapterReport, probe } from "../../kernels/webgpu/adapter.ts";
 import { type CacheFolder, cacheFolders } from "./cache_folders.ts";
+import { type CpuReport, examineCpu } from "./cpu_report.ts";
+import { findHardwareGpu } from "./hardware_gpu.ts";
 import {
   installLine,
   type OperatingSystem,
@@ -30,8 +32,14 @@ export interface Finding {
 
 /** Everything `deno task doctor` shows. */
 export interface Diagnosis {
-  /** Whether experiments can run with WebGPU. */
+  /** Whether experiments can run. */
   readonly ready: boolean;
+  /** What `--device auto` is, and why. */
+  readonly auto: { readonly device: "cpu" | "webgpu"; readonly reason: string };
+  /** The CPU device. */
+  readonly cpu: CpuReport;
+  /** Whether `--device webgpu` can be used. */
+  readonly webgpu: boolean;
   /** Null if opening WebGPU took its process down or found nothing. */
   readonly adapter: AdapterReport | null;
   /** Loader, drivers' manifests, GPUs. */
@@ -61,7 +69,7 @@ export interface Diagnosis {
   readonly findings: readonly Finding[];
 }
 
-/** Examines this machine; takes about half a second. */
+/** Examines this machine; takes about a second. */
 export async function diagnose(): Promise<Diagnosis> {
   // First in a process of its own: a driver that crashes must not take the report with it.
   const trial = await probeAdapter();
@@ -69,8 +77,15 @@ export async function diagnose(): Promise<Diagnosis> {
   const system = await operatingSystem();
   const memory = Deno.systemMemoryInfo();
   const variables = Deno.env.toObject();
+  const { gpu, reason } = await findHardwareGpu();
+  const auto = { device: gpu === null ? "cpu" : "webgpu", reason } as const;
+  const cpu = await examineCpu();
+  const webgpu = adapter !== null && adapter.found && adapter.profile !== null;
   const partial = {
-    ready: adapter !== null && adapter.found && adapter.profile !== null,
+    ready: auto.device === "cpu" ? cpu.problem === null : webgpu,
+    auto,
+    cpu,
+    webgpu,
     adapter,
     vulkan: findVulkan(),
     mesaPackage: await packageVersion("mesa-vulkan-drivers"),
@@ -102,27 +117,31 @@ export function findingsOf(
   problem: string,
   variables: Readonly<Record<string, string>>,
 ): Finding[] {
-  const { adapter, vulkan, mesaPackage, ready } = diagnosis;
+  const { adapter, cpu, vulkan, mesaPackage, webgpu } = diagnosis;
   const findings: Finding[] = [];
   const add = (severity: Finding["severity"], text: string, remedy: string | null = null) =>
     findings.push({ severity, text, remedy });
   const linux = Deno.build.os === "linux";
   const chosen = DRIVER_VARIABLES.find((name) => variables[name]);
-  if (!ready && linux && vulkan.loaders.length === 0) {
-    add("error", "The Vulkan loader libvulkan.so.1 is missing", "deno task setup");
-  } else if (!ready && linux && vulkan.drivers.length === 0 && chosen !== undefined) {
-    add("error", `${chosen} names no driver: ${variables[chosen]}`, `unset ${chosen}`);
-  } else if (!ready && linux && vulkan.drivers.length === 0) {
-    add("error", "No Vulkan driver is installed", "deno task setup");
-  } else if (!ready) {
-    const reason = problem || adapter?.errors[0] || "no adapter fits";
+  if (cpu.problem !== null) add("error", `The CPU device does not compute: ${cpu.problem}`);
+  const noWebgpu = (text: string, remedy: string | null) =>
+    add("note", `--device webgpu cannot be used: ${text}`, remedy);
+  if (!webgpu && linux && vulkan.loaders.length === 0) {
+    noWebgpu("the Vulkan loader libvulkan.so.1 is missing", "deno task setup --webgpu");
+  } else if (!webgpu && linux && vulkan.drivers.length === 0 && chosen !== undefined) {
+    noWebgpu(`${chosen} names no driver: ${variables[chosen]}`, `unset ${chosen}`);
+  } else if (!webgpu && linux && vulkan.drivers.length === 0) {
+    noWebgpu("no Vulkan driver is installed", "deno task setup --webgpu");
+  } else if (!webgpu) {
     const remedy = linux ? installLine(system, VULKAN_PACKAGES) : null;
-    add("error", `WebGPU cannot be opened: ${reason}`, remedy);
+    noWebgpu(problem || adapter?.errors[0] || "no adapter fits", remedy);
   }
-  if (adapter?.software && vulkan.devices.some((path) => /nvidia/.test(path))) {
+  if (
+    (adapter === null || adapter.software) && vulkan.devices.some((path) => /nvidia/.test(path))
+  ) {
     add(
       "note",
-      "An NVIDIA GPU is there, but its Vulkan driver is not: WebGPU runs on the CPU. Install the " +
+      "An NVIDIA GPU is there, but its Vulkan driver is not: experiments run on the CPU. Install the " +
         "driver's graphics libraries (libnvidia-gl), or give the container " +
         "NVIDIA_DRIVER_CAPABILITIES=all",
     );
@@ -130,7 +149,7 @@ export function findingsOf(
   if (adapter?.software && /^(1\d|2[0-4])\./.test(mesaPackage ?? "")) {
     add("note", `Mesa ${mesaPackage} is old: version 25 runs kernels about twice as fast`);
   }
-  for (const error of ready ? adapter?.errors ?? [] : []) add("note", error);
+  for (const error of webgpu ? adapter?.errors ?? [] : []) add("note", error);
   if (diagnosis.python === null) {
     add(
       "note",

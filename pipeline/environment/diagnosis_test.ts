@@ -30,6 +30,15 @@ const DRIVER = { path: "/usr/share/vulkan/icd.d/lvp_icd.json", size: 1, modified
 
 const HEALTHY: Omit<Diagnosis, "findings"> = {
   ready: true,
+  auto: { device: "cpu", reason: "this machine has no GPU" },
+  cpu: {
+    problem: null,
+    threads: 2,
+    fusedMultiplyAdd: true,
+    wideVectors: true,
+    memoryLimit: 2 ** 34,
+  },
+  webgpu: true,
   adapter: ADAPTER,
   vulkan: {
     loaders: [{ ...DRIVER, path: "/usr/lib/libvulkan.so.1" }],
@@ -59,7 +68,7 @@ Deno.test({
   name: "findingsOf() tells a missing loader, a missing driver and a wrong variable apart",
   ignore: !LINUX,
   fn: () => {
-    const none = { ...HEALTHY, ready: false, adapter: null };
+    const none = { ...HEALTHY, webgpu: false, adapter: null };
     const find = (vulkan: Diagnosis["vulkan"], variables: Record<string, string> = {}) =>
       findingsOf({ ...none, vulkan }, DEBIAN, "", variables)[0];
     const { loaders } = HEALTHY.vulkan;
@@ -67,7 +76,7 @@ Deno.test({
     const driverless = find({ loaders, drivers: [], devices: [] });
     assert.deepEqual(
       [driverless?.severity, driverless?.remedy],
-      ["error", "deno task setup"],
+      ["note", "deno task setup --webgpu"],
     );
     const variable = find({ loaders, drivers: [], devices: [] }, { VK_DRIVER_FILES: "/x.json" });
     assert.equal(variable?.remedy, "unset VK_DRIVER_FILES");
@@ -75,10 +84,21 @@ Deno.test({
 });
 
 Deno.test("findingsOf() quotes the driver when WebGPU cannot be opened", () => {
-  const broken = { ...HEALTHY, ready: false, adapter: null };
+  const broken = { ...HEALTHY, webgpu: false, adapter: null };
   const [finding] = findingsOf(broken, DEBIAN, "it ended with signal SIGSEGV", {});
-  assert.equal(finding?.severity, "error");
+  assert.equal(finding?.severity, "note");
   assert.match(finding?.text ?? "", /SIGSEGV/);
+});
+
+Deno.test("findingsOf() calls a CPU device that does not compute an error", () => {
+  const cpu = { ...HEALTHY.cpu, problem: "a thread did not start" };
+  assert.deepEqual(findingsOf({ ...HEALTHY, ready: false, cpu }, DEBIAN, "", {}), [
+    {
+      severity: "error",
+      text: "The CPU device does not compute: a thread did not start",
+      remedy: null,
+    },
+  ]);
 });
 
 Deno.test("findingsOf() notes an idle NVIDIA GPU, an old Mesa and missing oracles", () => {
@@ -103,7 +123,11 @@ Deno.test("renderDiagnosis() shows limits in binary units and the verdict last",
   const text = renderDiagnosis({ ...HEALTHY, findings: [] }, false);
   assert.match(text, /largest tensor +128 MiB/);
   assert.match(text, /subgroups of 8/);
-  assert.match(text.split("\n").at(-1) ?? "", /can run/);
+  assert.match(text, /vectors +256 bits/);
+  assert.equal(
+    text.split("\n").at(-1),
+    "Experiments run on cpu, because this machine has no GPU.",
+  );
   assert.ok(!text.includes("\x1b"), "no colours were asked for");
   const colourful = renderDiagnosis({ ...HEALTHY, findings: [] }, true);
   assert.ok(colourful.includes("\x1b["));

@@ -5,6 +5,7 @@
  */
 
 import { styleText } from "node:util";
+import type { CpuReport } from "./cpu_report.ts";
 import type { Diagnosis, Finding } from "./diagnosis.ts";
 
 /** Limits worth a line, with the unit they are shown in. */
@@ -26,8 +27,9 @@ const TITLE_WIDTH = 20;
  */
 export function renderDiagnosis(diagnosis: Diagnosis, colours: boolean): string {
   const bold = (text: string) => style("bold", text, colours);
-  const { host, runtime, caches, python, findings, ready } = diagnosis;
+  const { auto, host, runtime, caches, python, findings, ready } = diagnosis;
   const sections: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
+    ["CPU device", cpuLines(diagnosis.cpu)],
     ["WebGPU", adapterLines(diagnosis)],
     ["Machine", [
       ["system", host.system],
@@ -52,8 +54,8 @@ export function renderDiagnosis(diagnosis: Diagnosis, colours: boolean): string 
   );
   const problems = findings.map((finding) => renderFinding(finding, colours));
   const verdict = ready
-    ? style("green", "Experiments can run with WebGPU on this machine.", colours)
-    : style("red", "Experiments cannot run with WebGPU on this machine.", colours);
+    ? style("green", `Experiments run on ${auto.device}, because ${auto.reason}.`, colours)
+    : style("red", "Experiments cannot run on this machine.", colours);
   return [...body, ...(problems.length > 0 ? [problems.join("\n")] : []), verdict].join("\n\n");
 }
 
@@ -69,6 +71,17 @@ export function bytes(count: number): string {
   // 1 GiB less a few bytes is "1 GiB" to people.
   const digits = unit === 0 || value >= 100 ? 0 : 1;
   return `${value.toFixed(digits).replace(/\.0$/, "")} ${units[unit]}`;
+}
+
+function cpuLines(cpu: CpuReport): [string, string][] {
+  const { problem, threads, fusedMultiplyAdd, wideVectors, memoryLimit } = cpu;
+  return [
+    ["works", problem === null ? "yes" : "no"],
+    ["threads", String(threads)],
+    ["fused multiply-add", fusedMultiplyAdd ? "yes" : "no"],
+    ["vectors", wideVectors ? "256 bits" : "128 bits"],
+    ["memory", `at most ${bytes(memoryLimit)}`],
+  ];
 }
 
 function adapterLines({ adapter, vulkan, mesaPackage }: Diagnosis): [string, string][] {

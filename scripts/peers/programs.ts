@@ -6,7 +6,7 @@
 
 import { fileURLToPath } from "node:url";
 import { findPython } from "../../pipeline/environment/oracles.ts";
-import { wideVectorVariables } from "../../pipeline/executors/cpu_settings.ts";
+import { wideVectorVariables } from "../../pipeline/environment/cpu_settings.ts";
 import { readTextOrNull } from "../../pipeline/formats/files.ts";
 import type { ProgramName } from "./comparisons.ts";
 import type { ProgramCommand } from "./program.ts";

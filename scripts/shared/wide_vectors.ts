@@ -5,7 +5,7 @@
  */
 
 import { usesWideVectors } from "../../kernels/cpu/wide_vectors.ts";
-import { wideVectorVariables } from "../../pipeline/executors/cpu_settings.ts";
+import { wideVectorVariables } from "../../pipeline/environment/cpu_settings.ts";
 import { chooseDevice, type DeviceName } from "../../pipeline/executors/devices.ts";
 
 /**

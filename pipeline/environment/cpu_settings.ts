@@ -5,6 +5,7 @@
  * @module
  */
 
+import { fusesMultiplyAdd } from "../../kernels/cpu/info.ts";
 import { V8_FLAGS_VARIABLE, WIDE_VECTOR_FLAGS } from "../../kernels/cpu/wide_vectors.ts";
 import { UserError } from "../errors.ts";
 
@@ -48,10 +49,15 @@ export async function wideVectorVariables(
     readonly variables?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<Record<string, string>> {
-  if (Deno.build.arch !== "x86_64" || variables[WIDE_VECTORS_VARIABLE] === "off") return {};
+  if (variables[WIDE_VECTORS_VARIABLE] === "off" || !hasWideRegisters()) return {};
   const present = (variables[V8_FLAGS_VARIABLE] ?? "").split(",").filter((flag) => flag !== "");
   const added = { [V8_FLAGS_VARIABLE]: [...new Set([...present, ...WIDE_VECTOR_FLAGS])].join(",") };
   return await startsWith(command, added) ? added : {};
+}
+
+/** AVX2 came to x86 together with the fused instructions, which a program can find out about. */
+function hasWideRegisters(): boolean {
+  return Deno.build.arch === "x86_64" && fusesMultiplyAdd();
 }
 
 /** V8 ends a process at once that has a flag it does not know. */

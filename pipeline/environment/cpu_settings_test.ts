@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fusesMultiplyAdd } from "../../kernels/cpu/info.ts";
 import { threadsPerJob, wideVectorVariables } from "./cpu_settings.ts";
 
 Deno.test("threadsPerJob() shares the processors among the jobs", () => {
@@ -24,7 +25,7 @@ Deno.test("wideVectorVariables() add flags to those that V8 has, unless they are
   const flags = async (variables: Record<string, string>) =>
     (await wideVectorVariables({ variables }))["DENO_V8_FLAGS"]?.split(",");
   assert.equal(await flags({ EQUIPOISE_WIDE_VECTORS: "off" }), undefined);
-  if (Deno.build.arch !== "x86_64") return;
+  if (Deno.build.arch !== "x86_64" || !fusesMultiplyAdd()) return;
   const added = ["--experimental-wasm-revectorize", "--no-wasm-bounds-checks"];
   assert.deepEqual(await flags({}), added);
   assert.deepEqual(await flags({ DENO_V8_FLAGS: "--stack-size=2000" }), [

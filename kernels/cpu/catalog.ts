@@ -9,6 +9,7 @@ import { activationKernels } from "./activation.ts";
 import { attentionKernels } from "./attention.ts";
 import { attentionBackwardKernels } from "./attention_backward.ts";
 import { columnSumKernels } from "./column_sum.ts";
+import { crossEntropyKernels } from "./cross_entropy.ts";
 import { dequantizeKernels } from "./dequantize.ts";
 import { elementwiseKernels } from "./elementwise.ts";
 import { embeddingKernels } from "./embedding.ts";
@@ -18,6 +19,7 @@ import { lowRankKernels } from "./low_rank_products.ts";
 import { optimizerKernels } from "./optimizer.ts";
 import { poolingKernels } from "./pooling.ts";
 import { rmsNormKernels } from "./rms_norm.ts";
+import { ropeKernels } from "./rope.ts";
 import { vectorKernels } from "./vector_product.ts";
 
 /** All kernels. */
@@ -29,6 +31,8 @@ export const CATALOG: readonly Kernel<Parameters>[] = [
   ...dequantizeKernels,
   ...attentionKernels,
   ...attentionBackwardKernels,
+  ...ropeKernels,
+  ...crossEntropyKernels,
   ...activationKernels,
   ...columnSumKernels,
   ...embeddingKernels,

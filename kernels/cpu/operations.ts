@@ -11,6 +11,7 @@ import { swiglu, swigluBackward } from "./activation.ts";
 import { attention } from "./attention.ts";
 import { attentionBackward } from "./attention_backward.ts";
 import { columnSum } from "./column_sum.ts";
+import { crossEntropy, weightedSum } from "./cross_entropy.ts";
 import { dequantize } from "./dequantize.ts";
 import { add, copy, fill } from "./elementwise.ts";
 import { embedding, embeddingBackward } from "./embedding.ts";
@@ -18,6 +19,7 @@ import { linear, linearTransposed, matmul } from "./linear.ts";
 import { lowRank, lowRankBackward } from "./low_rank.ts";
 import { adamw, gradientNorm } from "./optimizer.ts";
 import type { Recorder } from "./recording.ts";
+import { rope } from "./rope.ts";
 import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
 
 /** Operations that append their kernel calls to `builder`. */
@@ -45,6 +47,9 @@ export function createOperations(
     dequantize: operation(shapes.checkDequantize, dequantize),
     attention: operation(shapes.checkAttention, attention),
     attentionBackward: operation(shapes.checkAttentionBackward, attentionBackward),
+    rope: operation(shapes.checkRope, rope),
+    crossEntropy: operation(shapes.checkCrossEntropy, crossEntropy),
+    weightedSum: operation(shapes.checkWeightedSum, weightedSum),
     columnSum: operation(shapes.checkColumnSum, columnSum),
     lowRank: operation(shapes.checkLowRank, lowRank),
     lowRankBackward: operation(shapes.checkLowRankBackward, lowRankBackward),

@@ -42,11 +42,13 @@ export function buildKernels(): Uint8Array<ArrayBuffer> {
       const scratch = f.parameter(4, "i64");
       const isRunning = i32.eqz(i32.atomic.load(i64.add(barrier, BARRIER.stopped)));
       f.while(i32.and(i64.ltU(command, end), isRunning), () => {
+        const next = f.let(i64.add(command, i64.extendU(i32.load(command, COMMAND.length))));
         f.callIndirect(kernelType, i32.load(command, COMMAND.kernel), command, scratch);
+        // Behind the last meeting the host may reuse the commands while a thread is still waking up.
         meet(f, barrier, threads, () => {
           f.do(i32.store(command, 0, COMMAND.nextTask));
         });
-        f.set(command, i64.add(command, i64.extendU(i32.load(command, COMMAND.length))));
+        f.set(command, next);
       });
     },
   );

@@ -42,6 +42,7 @@ export class CountingDevice implements Device {
   /** Everything that was held, and when; the host's memory too, where the caller says so. */
   readonly ledger: Ledger = new Ledger();
   readonly #model: MemoryModel;
+  #largest = 0;
   readonly #live = new Map<Tensor, { drop(): void }>();
 
   /** Counts as `model` says. */
@@ -51,17 +52,16 @@ export class CountingDevice implements Device {
     this.inHostMemory = model.inHostMemory;
   }
 
-  /** See {@linkcode Device.tensor}. */
+  /** Bytes of the largest tensor so far; a real device makes none above `info.maxTensorBytes`. */
+  get largestTensor(): number {
+    return this.#largest;
+  }
+
+  /** See {@linkcode Device.tensor}; any size goes. */
   tensor(dtype: DType, shape: readonly number[], label: string): Tensor {
     const tensor = this.#model.tensor(dtype, shape, label);
     const bytes = this.#model.tensorBytes(tensor);
-    if (bytes > this.info.maxTensorBytes) {
-      throw new RangeError(
-        `The tensor "${label}" [${shape.join(", ")}] needs ${bytes} bytes, but ` +
-          `${this.info.description} allows ${this.info.maxTensorBytes} per tensor: use a smaller ` +
-          `model or batch, or a device with larger tensors`,
-      );
-    }
+    this.#largest = Math.max(this.#largest, bytes);
     this.#live.set(tensor, this.ledger.take("device", label, bytes));
     return tensor;
   }

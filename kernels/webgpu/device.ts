@@ -22,7 +22,7 @@ import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { RecordingBuilder, type RecordingHost, WebgpuRecording } from "./recording.ts";
 import { type Allocation, checkDimensions, viewOf, WebgpuTensor, webgpuTensor } from "./tensor.ts";
 
-/** Bytes per `writeBuffer`: each takes a staging copy that lives until the next submission. */
+/** Bytes written between submissions: each write takes a staging copy that lives until the next. */
 const WRITE_CHUNK = 16 * 2 ** 20;
 
 /** Bytes of free buffers that the device keeps for reuse. */
@@ -45,6 +45,8 @@ export class WebgpuDevice implements Device {
   readonly #allocations = new Set<Allocation>();
   /** Copies and clears that are not submitted yet. */
   #encoder: GPUCommandEncoder | null = null;
+  /** Bytes written since the last submission that was made to free their staging copies. */
+  #staged = 0;
   /** Outcomes of error scopes that have not arrived yet. */
   readonly #scopes = new Set<Promise<void>>();
   #errors: string[] = [];
@@ -129,8 +131,12 @@ export class WebgpuDevice implements Device {
     const buffer = target.allocation.buffer as GPUBuffer;
     const chunk = WRITE_CHUNK / 4;
     for (let start = 0; start < data.length; start += chunk) {
-      if (start > 0) this.#gpu.queue.submit([]);
       const part = data.subarray(start, start + chunk);
+      if (this.#staged + 4 * part.length > WRITE_CHUNK) {
+        this.#gpu.queue.submit([]);
+        this.#staged = 0;
+      }
+      this.#staged += 4 * part.length;
       const words = part instanceof Float64Array ? Float32Array.from(part) : part;
       const at = 4 * (target.offset + offset + start);
       this.#gpu.queue.writeBuffer(buffer, at, words as BufferSource);

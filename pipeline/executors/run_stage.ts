@@ -4,6 +4,7 @@
  * @module
  */
 
+import process from "node:process";
 import type { Device, DeviceInfo } from "../../kernels/device.ts";
 import { resolveSource } from "../data/source.ts";
 import { UserError } from "../errors.ts";
@@ -150,7 +151,12 @@ function deviceProvenance(info: DeviceInfo | null): Manifest["provenance"]["devi
     : { name: info.name, class: info.class, description: info.description };
 }
 
+/**
+ * The largest resident memory from now to `stop`. The system knows it exactly if the process has
+ * never had as much before; if it has, for an earlier stage, samples have to do.
+ */
 function sampleMemory(): { stop(): number } {
+  const before = largestResident();
   let peak = Deno.memoryUsage().rss;
   const timer = setInterval(() => {
     peak = Math.max(peak, Deno.memoryUsage().rss);
@@ -158,9 +164,15 @@ function sampleMemory(): { stop(): number } {
   return {
     stop: () => {
       clearInterval(timer);
-      return Math.max(peak, Deno.memoryUsage().rss);
+      const largest = largestResident();
+      return largest > before ? largest : Math.max(peak, Deno.memoryUsage().rss);
     },
   };
+}
+
+/** Bytes that this process has had resident at once. */
+function largestResident(): number {
+  return 1024 * process.resourceUsage().maxRSS;
 }
 
 function diskFullError(task: StageTask, store: Store, cause: Error): UserError {

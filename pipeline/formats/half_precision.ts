@@ -7,11 +7,14 @@
  * @module
  */
 
-/** Binary32 values of bfloat16 bits; exact. */
-export function bfloat16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
-  const words = new Uint32Array(bits.length);
+/** Binary32 values of bfloat16 bits, in `values`; exact. */
+export function bfloat16ToFloat32<Buffer extends ArrayBufferLike = ArrayBuffer>(
+  bits: Uint16Array,
+  values: Float32Array<Buffer> = new Float32Array(bits.length) as Float32Array<Buffer>,
+): Float32Array<Buffer> {
+  const words = new Uint32Array(values.buffer, values.byteOffset, bits.length);
   for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
-  return new Float32Array(words.buffer);
+  return values;
 }
 
 /**
@@ -38,9 +41,13 @@ export function float32ToBfloat16(values: Float32Array): Uint16Array<ArrayBuffer
   return bits;
 }
 
-/** Binary32 values of binary16 bits; exact. */
-export function float16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
-  return new Float32Array(new Float16Array(bits.buffer, bits.byteOffset, bits.length));
+/** Binary32 values of binary16 bits, in `values`; exact. */
+export function float16ToFloat32<Buffer extends ArrayBufferLike = ArrayBuffer>(
+  bits: Uint16Array,
+  values: Float32Array<Buffer> = new Float32Array(bits.length) as Float32Array<Buffer>,
+): Float32Array<Buffer> {
+  values.set(new Float16Array(bits.buffer, bits.byteOffset, bits.length));
+  return values;
 }
 
 /** Nearest binary16 bits of binary32 values. Values that round beyond 65504 become infinite. */

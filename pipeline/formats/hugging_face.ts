@@ -9,7 +9,13 @@ import { basename, join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { readJsonOrNull, statOrNull } from "./files.ts";
-import { type Dtype, SafetensorsFile, type TensorInfo } from "./safetensors.ts";
+import {
+  type Dtype,
+  type Piece,
+  type RawPiece,
+  SafetensorsFile,
+  type TensorInfo,
+} from "./safetensors.ts";
 
 /** Name of the tensors of a folder that has them in one file. */
 export const SINGLE_FILE = "model.safetensors";
@@ -32,10 +38,14 @@ export interface TensorSource {
   dtype(name: string): Dtype;
   /** The tensor as f32; from F32, F16, BF16 or F64. */
   readFloats(name: string): Float32Array<ArrayBuffer>;
+  /** The tensor piece by piece; a piece is valid until the next. */
+  pieces(name: string): Iterable<Piece>;
+  /** Its bytes as stored, piece by piece; `first` counts bytes. */
+  rawPieces(name: string): Iterable<RawPiece>;
   /** Rows of its first dimension as f32. */
   readRows(name: string, first: number, count: number): Float32Array<ArrayBuffer>;
-  /** Its bytes as stored, or `count` of them from `first` on. */
-  readBytes(name: string, first?: number, count?: number): Uint8Array<ArrayBuffer>;
+  /** Its bytes as stored. */
+  readBytes(name: string): Uint8Array<ArrayBuffer>;
   /** Closes the files. */
   close(): void;
   /** Closes the files at the end of a `using` block. */
@@ -125,8 +135,16 @@ class FolderTensors implements TensorSource {
     return this.#file(name).readRows(name, first, count);
   }
 
-  readBytes(name: string, first?: number, count?: number): Uint8Array<ArrayBuffer> {
-    return this.#file(name).readBytes(name, first, count);
+  pieces(name: string): Iterable<Piece> {
+    return this.#file(name).pieces(name);
+  }
+
+  rawPieces(name: string): Iterable<RawPiece> {
+    return this.#file(name).rawPieces(name);
+  }
+
+  readBytes(name: string): Uint8Array<ArrayBuffer> {
+    return this.#file(name).readBytes(name);
   }
 
   close(): void {

@@ -19,14 +19,33 @@ import {
 export { type Dtype, type TensorDeclaration, type TensorInfo } from "./safetensors_header.ts";
 export { SafetensorsWriter, type TensorValues } from "./safetensors_writer.ts";
 
-/** Elements converted at a time, so that a tensor is never held in two formats at once. */
-const CONVERSION_BLOCK = 1 << 20;
+/** Elements read at a time where a tensor is converted, or passed on in pieces. */
+const PIECE = 1 << 20;
 
-const CONVERSIONS: Partial<Record<Dtype, (bytes: ArrayBuffer) => ArrayLike<number>>> = {
-  BF16: (bytes) => bfloat16ToFloat32(new Uint16Array(bytes)),
-  F16: (bytes) => float16ToFloat32(new Uint16Array(bytes)),
-  F64: (bytes) => new Float64Array(bytes),
+/** Fills `floats` with the elements at the start of `bytes`. */
+type Conversion = (bytes: ArrayBuffer, floats: Float32Array) => void;
+
+const CONVERSIONS: Partial<Record<Dtype, Conversion>> = {
+  BF16: (bytes, floats) => bfloat16ToFloat32(new Uint16Array(bytes, 0, floats.length), floats),
+  F16: (bytes, floats) => float16ToFloat32(new Uint16Array(bytes, 0, floats.length), floats),
+  F64: (bytes, floats) => floats.set(new Float64Array(bytes, 0, floats.length)),
 };
+
+/** Consecutive bytes of a tensor. */
+export interface RawPiece {
+  /** Index of the first. */
+  readonly first: number;
+  /** Valid until the next piece is asked for. */
+  readonly values: Uint8Array<ArrayBuffer>;
+}
+
+/** Consecutive elements of a tensor. */
+export interface Piece {
+  /** Index of the first. */
+  readonly first: number;
+  /** Valid until the next piece is asked for. */
+  readonly values: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+}
 
 /**
  * An open file.
@@ -151,6 +170,35 @@ export class SafetensorsFile {
     return this.#readFloats(name, first * columns, count * columns);
   }
 
+  /**
+   * A tensor piece by piece, in memory that is used again and again: a large tensor passes through a
+   * few megabytes. U32 is passed on as it is, everything else as f32.
+   *
+   * @throws {UserError} As {@linkcode SafetensorsFile.readFloats}.
+   */
+  *pieces(name: string): Generator<Piece> {
+    const { dtype, shape } = this.#tensor(name);
+    const count = elementCount(shape);
+    const Values = dtype === "U32" ? Uint32Array : Float32Array;
+    const values = new Values(Math.min(PIECE, count));
+    for (let first = 0; first < count; first += PIECE) {
+      const piece = values.subarray(0, Math.min(PIECE, count - first));
+      this.#fill(name, first, piece);
+      yield { first, values: piece };
+    }
+  }
+
+  /** The stored bytes of a tensor piece by piece, likewise. */
+  *rawPieces(name: string): Generator<RawPiece> {
+    const { begin, end } = this.#tensor(name);
+    const bytes = new Uint8Array(Math.min(4 * PIECE, end - begin));
+    for (let first = 0; first < end - begin; first += bytes.length) {
+      const values = bytes.subarray(0, end - begin - first);
+      this.#readInto(this.#dataStart + begin + first, values);
+      yield { first, values };
+    }
+  }
+
   /** Closes the file. */
   close(): void {
     this.#file.close();
@@ -172,35 +220,48 @@ export class SafetensorsFile {
   }
 
   #readFloats(name: string, first: number, count: number): Float32Array<ArrayBuffer> {
+    const floats = new Float32Array(count);
+    this.#fill(name, first, floats);
+    return floats;
+  }
+
+  /** Reads the elements from `first` on into all of `values`. */
+  #fill(name: string, first: number, values: Float32Array | Uint32Array): void {
     const { dtype, begin } = this.#tensor(name);
     const width = DTYPE_BYTES[dtype];
     const start = this.#dataStart + begin + first * width;
-    if (dtype === "F32") return new Float32Array(this.#read(start, count * width).buffer);
-    const toFloats = CONVERSIONS[dtype];
-    if (toFloats === undefined) {
+    if (dtype === (values instanceof Float32Array ? "F32" : "U32")) {
+      this.#readInto(start, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      return;
+    }
+    const convert = CONVERSIONS[dtype];
+    if (convert === undefined || !(values instanceof Float32Array)) {
       throw new UserError(
         `${this.path}: tensor "${name}" is ${dtype}; wanted one of F32, F16, BF16, F64`,
       );
     }
-    const floats = new Float32Array(count);
-    for (let at = 0; at < count; at += CONVERSION_BLOCK) {
-      const size = Math.min(CONVERSION_BLOCK, count - at);
-      const { buffer } = this.#read(start + at * width, size * width);
-      floats.set(toFloats(buffer), at);
+    const bytes = new Uint8Array(width * Math.min(PIECE, values.length));
+    for (let at = 0; at < values.length; at += PIECE) {
+      const floats = values.subarray(at, at + PIECE);
+      this.#readInto(start + at * width, bytes.subarray(0, width * floats.length));
+      convert(bytes.buffer, floats);
     }
-    return floats;
   }
 
   #read(position: number, bytes: number): Uint8Array<ArrayBuffer> {
     const buffer = new Uint8Array(bytes);
+    this.#readInto(position, buffer);
+    return buffer;
+  }
+
+  #readInto(position: number, bytes: Uint8Array): void {
     this.#file.seekSync(position, Deno.SeekMode.Start);
-    for (let done = 0; done < bytes;) {
-      const count = this.#file.readSync(buffer.subarray(done));
+    for (let done = 0; done < bytes.length;) {
+      const count = this.#file.readSync(bytes.subarray(done));
       if (count === null) {
         throw new UserError(`${this.path}: the file was shortened while it was being read`);
       }
       done += count;
     }
-    return buffer;
   }
 }

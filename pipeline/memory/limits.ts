@@ -15,6 +15,8 @@ export interface MemoryLimits {
   readonly hostAvailable: number;
   /** What the device has; null if it does not tell. */
   readonly device: number | null;
+  /** The largest tensor that the device makes. */
+  readonly tensor: number;
 }
 
 /** The limits of this machine and of a device. */
@@ -26,5 +28,6 @@ export function memoryLimits(model: MemoryModel | null): MemoryLimits {
     host: Math.min(total, constrained > 0 ? constrained : Infinity),
     hostAvailable: Math.min(available, process.availableMemory()),
     device: model?.memoryBytes ?? null,
+    tensor: model?.info.maxTensorBytes ?? Infinity,
   };
 }

@@ -67,7 +67,8 @@ export async function planMemory(plan: Plan, context: MemoryContext): Promise<Pl
       stages: context.stages,
       fits: async (changes) => {
         const changed = await forecasts.of(stage.key, changes);
-        return changed !== null && fits(rehearse(changed, context.model), context.limits);
+        const memory = changed === null ? null : attempt(() => rehearse(changed, context.model));
+        return memory !== null && fits(memory, context.limits);
       },
     });
     const message = `"${stage.id}" cannot run: ${lacking}; ${remedy.sentence}`;
@@ -84,7 +85,7 @@ async function memoryOf(
 ): Promise<PlannedMemory | null> {
   const use = async (changes: Changes = new Map()): Promise<StageMemory | null> => {
     const forecast = await forecasts.of(stage.key, changes);
-    return forecast === null ? null : rehearse(forecast, context.model);
+    return forecast === null ? null : attempt(() => rehearse(forecast, context.model));
   };
   const setting = (stage.identity.parameters as Record<string, unknown>)[CHECKPOINTING];
   if (setting === undefined) {
@@ -143,9 +144,21 @@ class Forecasts {
         resolve: ({ reference }) => resolveSource(reference, this.#plan.experiment.folder),
       });
     } catch (error) {
-      // The stage will say what is wrong when it runs, at the place that knows best.
-      if (error instanceof UserError) return null;
-      throw error;
+      return nullIfExpected(error);
     }
   }
+}
+
+function attempt<Value>(action: () => Value): Value | null {
+  try {
+    return action();
+  } catch (error) {
+    return nullIfExpected(error);
+  }
+}
+
+/** A stage that cannot run, whatever memory there is, says so itself, and best, when it runs. */
+function nullIfExpected(error: unknown): null {
+  if (error instanceof UserError || error instanceof RangeError) return null;
+  throw error;
 }

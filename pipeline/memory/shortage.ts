@@ -12,8 +12,8 @@ import type { MemoryUse, StageMemory } from "./stage_memory.ts";
 const NAMED_KINDS = 3;
 
 /** Whether a stage fits into some memory. */
-export function fits({ device, host }: StageMemory, limits: MemoryLimits): boolean {
-  return host.peak <= limits.host &&
+export function fits({ device, largestTensor, host }: StageMemory, limits: MemoryLimits): boolean {
+  return host.peak <= limits.host && largestTensor <= limits.tensor &&
     (device === null || limits.device === null || device.peak <= limits.device);
 }
 
@@ -27,6 +27,10 @@ export function shortage(
   if (device !== null && limits.device !== null && device.peak > limits.device) {
     return `it needs ${gigabytes(device.peak)} on the device (${largest(device)}), but ` +
       `${model?.info.description ?? "the device"} has ${gigabytes(limits.device)}`;
+  }
+  if (memory.largestTensor > limits.tensor) {
+    return `its largest tensor takes ${gigabytes(memory.largestTensor)}, but ` +
+      `${model?.info.description ?? "the device"} allows ${gigabytes(limits.tensor)}`;
   }
   const use = device !== null && model?.inHostMemory === true ? device : host;
   return `it needs ${gigabytes(host.peak)} of host memory (${

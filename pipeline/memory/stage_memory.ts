@@ -32,6 +32,8 @@ export interface MemoryUse {
 export interface StageMemory {
   /** Live tensors, as `Device.memory` counts them; null if the stage uses no device. */
   readonly device: MemoryUse | null;
+  /** Bytes of the largest tensor. */
+  readonly largestTensor: number;
   /** The worker process, with the device's memory where that is the host's own. */
   readonly host: MemoryUse;
 }
@@ -49,18 +51,25 @@ const DRIVER_BYTES: Readonly<Record<MemoryModel["info"]["name"], number>> = {
   webgpu: 150e6,
 };
 
-/** Rehearses a stage on a device that uses memory like `model`; null if no stage needs a device. */
+/**
+ * Rehearses a stage on a device that uses memory like `model` (null if no stage needs a device).
+ *
+ * @throws {RangeError | UserError} If the stage would fail, whatever memory there is.
+ */
 export function rehearse(forecast: Forecast, model: MemoryModel | null): StageMemory {
   const device = new CountingDevice(model ?? plainMemory("no device", Infinity));
   const { ledger } = device;
   ledger.take("host", "process", PROCESS_BYTES);
   forecast.rehearse(device);
-  if (ledger.peak(["device"]) === 0) return { device: null, host: useOf(ledger, ["host"]) };
+  if (ledger.peak(["device"]) === 0) {
+    return { device: null, largestTensor: 0, host: useOf(ledger, ["host"]) };
+  }
   const onDevice = useOf(ledger, ["device"]);
   const host = useOf(ledger, device.inHostMemory ? ["host", "device"] : ["host"]);
   const driver = DRIVER_BYTES[device.info.name];
   return {
     device: onDevice,
+    largestTensor: device.largestTensor,
     host: {
       peak: host.peak + driver,
       items: [

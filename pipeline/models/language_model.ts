@@ -7,6 +7,7 @@
 
 import type { DenseWeight, Device, Dropout, Tensor, Weight } from "../../kernels/device.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
+import type { Piece } from "../formats/safetensors.ts";
 import {
   blockLinears,
   EMBEDDING,
@@ -19,7 +20,7 @@ import {
 import type { ModelConfig } from "./config.ts";
 import { allocateWeight, fillWeight, weightTensors } from "./device_weight.ts";
 import { type Parameter, ParameterSpace } from "./parameters.ts";
-import type { ModuleFormat } from "./quantized_tensors.ts";
+import { type ModuleFormat, weightParts } from "./quantized_tensors.ts";
 
 /** An adapter on one linear layer (see `kernels/device.ts`, `LowRank`). */
 export interface LinearAdapter {
@@ -81,6 +82,11 @@ export interface ModelSource extends ModelOutline {
   weight(linear: LinearShape): Promise<HostWeight>;
   /** Any other tensor, by its Hugging Face name. */
   floats(name: string): Promise<Float32Array>;
+  /**
+   * The tensors of a weight (`weight`, or `codes` and so on behind the layer's path) and all others by
+   * name, piece by piece: for sources that need not hold them whole.
+   */
+  pieces?(name: string): Iterable<Piece>;
 }
 
 /** Adapters by the path of the linear layer they belong to. */
@@ -157,13 +163,29 @@ function required(parameters: ReadonlyMap<string, Parameter>, name: string): Par
   return parameter;
 }
 
-/** Copies values into an allocated model, tensor by tensor: the host never holds more than one. */
+/**
+ * Copies values into an allocated model: piece by piece where the source can, else tensor by tensor.
+ */
 export async function fillLanguageModel(model: LanguageModel, source: ModelSource): Promise<void> {
   const { device, plain, blocks } = model;
-  for (const [name, { value }] of plain) device.write(value, await source.floats(name));
+  const copy = (tensor: Tensor, pieces: Iterable<Piece>) => {
+    for (const { first, values } of pieces) device.write(tensor, values, first);
+  };
+  for (const [name, { value }] of plain) {
+    if (source.pieces !== undefined) copy(value, source.pieces(name));
+    else device.write(value, await source.floats(name));
+  }
   for (const { linears } of blocks) {
     for (const { shape, weight } of Object.values(linears)) {
-      fillWeight(device, weight, await source.weight(shape));
+      if (source.pieces === undefined) {
+        fillWeight(device, weight, await source.weight(shape));
+        continue;
+      }
+      const { path, rows, columns } = shape;
+      const parts = weightParts(source.moduleFormat(path), rows, columns);
+      for (const [index, tensor] of weightTensors(weight).entries()) {
+        copy(tensor, source.pieces(`${path}.${parts[index]?.part}`));
+      }
     }
   }
 }

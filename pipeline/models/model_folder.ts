@@ -11,7 +11,8 @@ import { UserError } from "../errors.ts";
 import { readJson } from "../formats/files.ts";
 import { openTensors, type TensorSource } from "../formats/hugging_face.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
-import { EMBEDDING, HEAD, type LinearShape, plainTensors } from "./architecture.ts";
+import type { Piece } from "../formats/safetensors.ts";
+import { EMBEDDING, HEAD, type LinearShape, modelLinears, plainTensors } from "./architecture.ts";
 import { type ModelConfig, parseConfig } from "./config.ts";
 import type { ModelSource } from "./language_model.ts";
 import {
@@ -19,6 +20,7 @@ import {
   type ModuleFormat,
   readWeight,
   type WeightDtype,
+  weightOutlines,
 } from "./quantized_tensors.ts";
 
 /** `quantization_config` of a folder that this project wrote. */
@@ -52,6 +54,8 @@ export class ModelFolder implements ModelSource, Disposable {
   /** Null for an unquantized model. */
   readonly quantization: QuantizationConfig | null;
   readonly tensors: TensorSource;
+  /** Of every tensor that the configuration implies, by name. */
+  readonly #shapes: ReadonlyMap<string, readonly number[]>;
 
   private constructor(
     folder: string,
@@ -64,6 +68,11 @@ export class ModelFolder implements ModelSource, Disposable {
     this.tensors = tensors;
     this.config = headless(parseConfig(json, file), json, tensors);
     this.quantization = parseQuantization(json.quantization_config, file);
+    this.#shapes = new Map([
+      ...plainTensors(this.config),
+      ...modelLinears(this.config)
+        .flatMap((linear) => weightOutlines(linear, this.moduleFormat(linear.path))),
+    ].map(({ name, shape }) => [name, shape]));
   }
 
   /**
@@ -88,9 +97,16 @@ export class ModelFolder implements ModelSource, Disposable {
 
   floats(name: string): Promise<Float32Array> {
     const stored = this.storedName(name);
-    const shape = plainTensors(this.config).find((tensor) => tensor.name === name)?.shape;
+    const shape = this.#shapes.get(name);
     if (shape !== undefined) expectShape(this.tensors, stored, shape);
     return Promise.resolve(this.tensors.readFloats(stored));
+  }
+
+  pieces(name: string): Iterable<Piece> {
+    const stored = this.storedName(name);
+    const shape = this.#shapes.get(name);
+    if (shape !== undefined) expectShape(this.tensors, stored, shape);
+    return this.tensors.pieces(stored);
   }
 
   /** The name under which a tensor is stored: tied models may keep only one of embedding and head. */

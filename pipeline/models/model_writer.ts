@@ -35,9 +35,6 @@ export const TORCH_DTYPES: Readonly<Record<WeightDtype, string>> = {
 /** Bytes of tensors in a file, unless one alone is larger; what Hugging Face's tools write, too. */
 const SHARD_BYTES = 5e9;
 
-/** Bytes of a tensor that are copied at a time from one folder to another. */
-const COPIED_BYTES = 4 * 2 ** 20;
-
 /** A file of the folder: its tensors, and the writer while not all of them are written. */
 interface Shard {
   readonly file: string;
@@ -104,10 +101,8 @@ export class ModelWriter implements Disposable {
   /** Copies the bytes of a tensor that has the declared width in `source`, piece by piece. */
   copy(name: string, source: TensorSource, storedName: string): void {
     const shard = this.#open(name);
-    const total = bytesOf({ dtype: source.dtype(storedName), shape: source.shape(storedName) });
-    for (let start = 0; start < total; start += COPIED_BYTES) {
-      const bytes = source.readBytes(storedName, start, Math.min(COPIED_BYTES, total - start));
-      shard.writer?.write(name, bytes, start);
+    for (const { first, values } of source.rawPieces(storedName)) {
+      shard.writer?.write(name, values, first);
     }
     this.#written(shard);
   }

@@ -121,7 +121,7 @@ Deno.test("findingsOf() notes an idle NVIDIA GPU, an old Mesa and missing oracle
 
 Deno.test("renderDiagnosis() shows limits in binary units and the verdict last", () => {
   const text = renderDiagnosis({ ...HEALTHY, findings: [] }, false);
-  assert.match(text, /largest tensor +128 MiB/);
+  assert.match(text, /largest binding +128 MiB/);
   assert.match(text, /subgroups of 8/);
   assert.match(text, /vectors +256 bits/);
   assert.equal(

@@ -10,8 +10,8 @@ import type { Diagnosis, Finding } from "./diagnosis.ts";
 
 /** Limits worth a line, with the unit they are shown in. */
 const LIMITS: readonly (readonly [name: string, title: string, unit: "bytes" | "count"])[] = [
-  ["maxBufferSize", "largest buffer", "bytes"],
-  ["maxStorageBufferBindingSize", "largest tensor", "bytes"],
+  ["maxBufferSize", "largest tensor", "bytes"],
+  ["maxStorageBufferBindingSize", "largest binding", "bytes"],
   ["maxComputeWorkgroupStorageSize", "workgroup memory", "bytes"],
   ["maxComputeInvocationsPerWorkgroup", "workgroup size", "count"],
   ["maxStorageBuffersPerShaderStage", "buffers per kernel", "count"],

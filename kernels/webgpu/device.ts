@@ -20,7 +20,14 @@ import { createOperations } from "./operations.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { RecordingBuilder, type RecordingHost, WebgpuRecording } from "./recording.ts";
-import { type Allocation, checkDimensions, viewOf, WebgpuTensor, webgpuTensor } from "./tensor.ts";
+import {
+  type Allocation,
+  checkDimensions,
+  mebibytes,
+  viewOf,
+  WebgpuTensor,
+  webgpuTensor,
+} from "./tensor.ts";
 
 /** Bytes written between submissions: each write takes a staging copy that lives until the next. */
 const WRITE_CHUNK = 16 * 2 ** 20;
@@ -356,8 +363,4 @@ function inside(tensor: Tensor, offset: number, count: number): void {
         `which has ${tensor.size}`,
     );
   }
-}
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }

@@ -9,7 +9,7 @@ import { DeviceError, type DType, type Recording, sizeOf, type Tensor } from "..
 import { packUniforms, type PipelineCache } from "./pipelines.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { fits } from "./shards.ts";
-import { type Allocation, boundBytes, WebgpuTensor, webgpuTensor } from "./tensor.ts";
+import { type Allocation, boundBytes, mebibytes, WebgpuTensor, webgpuTensor } from "./tensor.ts";
 
 /** Dispatches per submission: the device starts on the first while later ones are encoded. */
 const DISPATCHES_PER_SUBMIT = 256;
@@ -104,7 +104,9 @@ function checkLimits(profile: Profile, { label, bindings, workgroups }: Dispatch
       `The kernel "${label}" reads or writes "${tensor.label}" [${
         tensor.shape.join(", ")
       }] whole, ` +
-        `but this device binds ${maxBindingBytes} bytes at once: use a smaller batch or length`,
+        `but this device binds ${
+          mebibytes(maxBindingBytes)
+        } at once: use a smaller batch or length`,
     );
   }
 }

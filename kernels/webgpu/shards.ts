@@ -14,7 +14,7 @@ import {
   type Weight,
 } from "../device.ts";
 import type { Profile } from "./program.ts";
-import { boundBytes, viewOf } from "./tensor.ts";
+import { boundBytes, mebibytes, viewOf } from "./tensor.ts";
 
 /** Consecutive rows of a matrix, or elements of a flat tensor. */
 export interface RowRange {
@@ -101,7 +101,7 @@ export function rowRanges(
     const labels = layouts.map(({ tensor }) => `"${tensor.label}"`).join(", ");
     throw new RangeError(
       `${Math.min(step, rows)} rows of ${labels} cannot be bound together: this device binds ` +
-        `${maxBindingBytes} bytes at once; use a smaller hidden size, batch or length`,
+        `${mebibytes(maxBindingBytes)} at once; use a smaller hidden size, batch or length`,
     );
   }
   const ranges: RowRange[] = [];

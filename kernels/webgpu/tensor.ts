@@ -114,3 +114,8 @@ export function checkDimensions(shape: readonly number[], label: string): void {
     );
   }
 }
+
+/** An amount of memory for people. */
+export function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}

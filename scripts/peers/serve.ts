@@ -55,4 +55,6 @@ export async function serve(
     );
     console.log(JSON.stringify(reply));
   }
+  // Its threads would keep this process alive. The type system does not see that `answer` sets it.
+  (job as PeerJob | null)?.release();
 }

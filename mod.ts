@@ -15,6 +15,7 @@
  */
 
 export { UserError } from "./pipeline/errors.ts";
+export type { TextGenerationOptions, TextPiece } from "./pipeline/evaluation/text_generation.ts";
 export type { DeviceName } from "./pipeline/executors/devices.ts";
 export type { StageEvent } from "./pipeline/executors/executor.ts";
 export {
@@ -24,6 +25,7 @@ export {
   runExperiment,
   type RunOptions,
 } from "./pipeline/experiment.ts";
+export { type GenerateOptions, generateText } from "./pipeline/generation.ts";
 export {
   type Cell,
   ConfigurationError,
@@ -49,4 +51,6 @@ export type {
   StageRecordResult,
   StageResult,
 } from "./pipeline/graph/results.ts";
+export type { SamplingOptions } from "./pipeline/models/cached_model.ts";
+export type { GenerationOptions } from "./pipeline/models/generate.ts";
 export type { Metric, Progress } from "./pipeline/graph/stage.ts";

@@ -11,6 +11,9 @@ import { join } from "node:path";
 import type { Device } from "../kernels/device.ts";
 import { ReferenceDevice } from "../kernels/reference/device.ts";
 import { openWebgpu } from "../kernels/webgpu/adapter.ts";
+import { generateText } from "../mod.ts";
+import { writeAdapter } from "../pipeline/adapters/adapter.ts";
+import { Tokenizer } from "../pipeline/data/tokenizer.ts";
 import { findPython } from "../pipeline/environment/oracles.ts";
 import { BatchModel } from "../pipeline/models/batch_model.ts";
 import { modelLinears } from "../pipeline/models/architecture.ts";
@@ -19,7 +22,7 @@ import { loadLanguageModel, type ModelSource } from "../pipeline/models/language
 import { ModelFolder } from "../pipeline/models/model_folder.ts";
 import { rtn } from "../pipeline/quantizers/rtn.ts";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "./support/optional.ts";
-import { writeTinyModel } from "./support/tiny_model.ts";
+import { inFolder, writeTinyModel } from "./support/tiny_model.ts";
 
 const ORACLE = new URL("./oracles/lora_training.py", import.meta.url).pathname;
 
@@ -168,4 +171,41 @@ testUnless(NO_TEST_DATA, "devices draw the same stories", async () => {
   const expected = await continueOn(new ReferenceDevice(), folder, prompts, options);
   assert.deepEqual(found, expected);
   assert.notDeepEqual(found[0], found[3], "draws of one prompt differ");
+});
+
+Deno.test("a script continues texts with a model folder, and with an adapter on it", async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "tiny");
+    const adapter = join(folder, "adapter");
+    await Deno.mkdir(adapter);
+    const moved = new Float32Array(32).fill(3);
+    await writeAdapter(adapter, {
+      description: { form: "lora", pooling: "average", base: "", peft: null },
+      modules: new Map([["model.layers.0.self_attn.o_proj", {
+        shape: { a: [1, 32], b: [32, 1], pool: 1, repeat: 1, rank: 1, scale: 1 },
+        a: moved,
+        b: moved.map((_, index) => Math.sin(index)),
+      }]]),
+    });
+    const texts = async (options: { adapter?: string }) => {
+      let text = "";
+      const settings = {
+        ...options,
+        device: "reference",
+        maxNewTokens: 20,
+        stopTokens: [],
+      } as const;
+      for await (const piece of generateText(path, ["the cat sat"], settings)) text += piece.text;
+      return text;
+    };
+    using source = ModelFolder.open(path);
+    const tokenizer = Tokenizer.open(path);
+    const prompt = tokenizer.encode("the cat sat");
+    const [expected] = await continueOn(new ReferenceDevice(), source, [prompt], {
+      maxNewTokens: 20,
+    });
+    const whole = tokenizer.decode([...prompt, ...expected!], { skipSpecialTokens: true });
+    assert.equal("the cat sat" + await texts({}), whole);
+    assert.notEqual(await texts({ adapter }), await texts({}));
+  });
 });

@@ -15,6 +15,7 @@ import type { Product, SlicedProduct } from "./product_types.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { fits } from "./shards.ts";
 import { sharedProduct, sharedTile } from "./shared_product.ts";
+import { vectorProduct } from "./vector_product.ts";
 import { f32, u32 } from "./wgsl.ts";
 
 /** Reductions are not cut finer than this: the second pass would cost more than it wins. */
@@ -23,6 +24,8 @@ const MINIMUM_SLICE = 64;
 /** The dispatches of a product. */
 export function product(context: KernelContext, original: Product): Dispatch[] {
   const { profile } = context;
+  const vector = fitsBindings(profile, original) ? vectorProduct(context, original) : null;
+  if (vector) return vector;
   if (original.addend && !addsInPass(profile, original)) return addAfterwards(context, original);
   if (!isBindable(profile, original)) return shardedProduct(context, original, product);
   const inLanes = hasLaneProducts(profile);
@@ -55,8 +58,13 @@ export function product(context: KernelContext, original: Product): Dispatch[] {
 
 /** Whether one dispatch can compute a product and its addend. */
 function addsInPass(profile: Profile, product: Product): boolean {
+  return hasLaneProducts(profile) && fitsBindings(profile, product);
+}
+
+/** Whether every tensor of a product and its addend can be bound whole. */
+function fitsBindings(profile: Profile, product: Product): boolean {
   const tensors = [product.addend?.left.tensor, product.addend?.right.tensor];
-  return hasLaneProducts(profile) && isBindable(profile, product) &&
+  return isBindable(profile, product) &&
     tensors.every((tensor) => !tensor || fits(profile, tensor));
 }
 

@@ -3,6 +3,7 @@ import type { Tensor, Weight } from "../device.ts";
 import { codeWords } from "../packing.ts";
 import { randomFloats } from "../testing/arrays.ts";
 import { type Case, checkCase } from "../testing/case.ts";
+import { randomDense, randomInteger, type WeightData } from "../testing/weights.ts";
 import { openWebgpu } from "./adapter.ts";
 import { matmul } from "./gemm.ts";
 import { lowRankBackward } from "./low_rank.ts";
@@ -59,6 +60,30 @@ for (const profile of ["auto", "generic"] as const) {
   Deno.test(`products with sliced reductions equal the reference, ${profile}`, async () => {
     const device = await openWebgpu({ profile });
     for (const testCase of slicedCases()) await checkCase(device, testCase);
+    device.close();
+  });
+}
+
+/** Products with few rows, also more than one dispatch takes and reductions that end within a chunk. */
+const FEW_ROWS: readonly (readonly ["auto" | "generic", number, WeightData])[] = [
+  ["auto", 2, randomInteger("two rows", 37, 96, 3, 1, 32)],
+  ["auto", 1, randomInteger("one row", 70, 64, 8, 2, 64)],
+  ["generic", 5, randomDense("five rows", 7, 36)],
+  ["generic", 2, randomInteger("two rows", 6, 160, 4, 1, 32)],
+];
+
+for (const [profile, M, weight] of FEW_ROWS) {
+  const { rows: N, columns: K, format } = weight;
+  Deno.test(`products of ${M} rows with a weight equal the reference, ${format} ${profile}`, async () => {
+    const device = await openWebgpu({ profile });
+    await checkCase(device, {
+      label: `linear M=${M} K=${K} N=${N}`,
+      weight,
+      inputs: { input: { shape: [M, K], data: randomFloats(`input ${M} ${K}`, M * K) } },
+      outputs: { output: { shape: [M, N], terms: K, magnitude: "absolute" } },
+      record: (operations, tensor, weight) =>
+        operations.linear({ input: tensor("input"), weight, output: tensor("output") }),
+    });
     device.close();
   });
 }

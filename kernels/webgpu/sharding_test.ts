@@ -79,6 +79,10 @@ const CONFORMANCE = [
   ...Object.keys(CASES).filter((name) =>
     /^(linear|linearTransposed|dequantize|matmul) /.test(name)
   ),
+  "lowRank",
+  "lowRankBackward",
+  "linearGroup",
+  "linearGroupTransposed",
   "embedding",
   "embeddingBackward",
   "crossEntropy",

@@ -153,12 +153,14 @@ Deno.test("the ceiling of multiply-adds computes what it says", async () => {
   }
 });
 
-Deno.test("the ceiling of WebAssembly computes what it says, on every thread", async () => {
-  const job = await startFmaThreads(2, 12);
-  job.queue(1);
-  await job.settle?.();
-  for (const thread of [0, 1]) {
-    assert.deepEqual([...job.chains(thread)], new Array(48).fill(2));
-  }
-  job.release();
-});
+for (const bits of [128, 256] as const) {
+  Deno.test(`the ceiling of WebAssembly at ${bits} bits computes what it says, on every thread`, async () => {
+    const job = await startFmaThreads(2, bits);
+    job.queue(1);
+    await job.settle?.();
+    for (const thread of [0, 1]) {
+      assert.deepEqual(job.chains(thread), new Array(48 * bits / 128).fill(2));
+    }
+    job.release();
+  });
+}

@@ -25,30 +25,36 @@ const CHAINS_OFFSET = 64;
 /** Bytes of a thread's memory. */
 const THREAD_BYTES = 1024;
 
-/**
- * Multiply-adds on registers, on a number of threads. Twelve chains hide the latency of an instruction
- * and fit x86's sixteen registers; with vectors of 256 bits, twelve pairs.
- */
-export function cpuFmaCeiling(threads: number, wide: boolean = usesWideVectors()): Benchmark {
-  const vectors = wide ? 24 : 12;
+/** Width of vectors in bits: what WebAssembly says, or what V8 packs two of them into. */
+export type VectorBits = 128 | 256;
+
+/** Chains of each width: twelve hide the latency of an instruction and fit x86's sixteen registers. */
+const VECTORS: Readonly<Record<VectorBits, number>> = { 128: 12, 256: 24 };
+
+/** Multiply-adds on registers, on a number of threads; by default with the widest vectors there are. */
+export function cpuFmaCeiling(
+  threads: number,
+  bits: VectorBits = usesWideVectors() ? 256 : 128,
+): Benchmark {
+  const lanes = 4 * VECTORS[bits];
   return {
     suite: "ceilings",
     name: "ceiling fma",
-    shape: `${threads} threads, ${4 * vectors} chains`,
-    work: { flops: 2 * threads * 4 * vectors * LINKS },
+    shape: `${threads} threads, ${lanes} chains`,
+    work: { flops: 2 * threads * lanes * LINKS },
     large: false,
-    prepare: () => startFmaThreads(threads, vectors),
+    prepare: () => startFmaThreads(threads, bits),
   };
 }
 
 /** Chains at work. */
 export interface FmaThreads extends Job {
-  /** Where the chains of a thread are: `x = 0.5 x + 1`, over and over. */
-  chains(thread: number): Float32Array;
+  /** What the chains of a thread have come to, by `x = 0.5 x + 1`, over and over. */
+  chains(thread: number): readonly number[];
 }
 
-/** Starts threads that link chains of `vectors` vectors. */
-export async function startFmaThreads(threads: number, vectors: number): Promise<FmaThreads> {
+/** Starts threads that wait for calls. */
+export async function startFmaThreads(threads: number, bits: VectorBits): Promise<FmaThreads> {
   const memory = new LinearMemory(2 ** 24);
   const barrier = memory.allocate(BARRIER.bytes, "barrier", true);
   const ranges = Array.from(
@@ -57,7 +63,7 @@ export async function startFmaThreads(threads: number, vectors: number): Promise
   );
   for (const { address } of ranges) memory.floats(address, 2).set([0.5, 1]);
   const pool = await Threads.start({
-    module: await WebAssembly.compile(buildChains(vectors)),
+    module: await WebAssembly.compile(buildChains(bits)),
     memory: memory.memory,
     barrier: barrier.address,
     scratch: ranges.map(({ address }) => address),
@@ -67,23 +73,33 @@ export async function startFmaThreads(threads: number, vectors: number): Promise
       for (let done = 0; done < calls; done++) pool.submit(barrier);
     },
     settle: () => pool.settle(),
-    chains: (thread) =>
-      memory.floats((ranges[thread] as Range).address + CHAINS_OFFSET, 4 * vectors),
+    chains(thread) {
+      const { address } = ranges[thread] as Range;
+      return Array.from({ length: VECTORS[bits] }, (_, vector) => [
+        ...memory.floats(address + CHAINS_OFFSET + vector * chainStride(bits), 4),
+      ]).flat();
+    },
     release: () => pool.close(),
   };
 }
 
+/** V8 packs vectors that lie side by side in memory; a gap keeps them apart. */
+function chainStride(bits: VectorBits): number {
+  return bits === 256 ? 16 : 32;
+}
+
 /** A module whose `replay` takes what that of the CPU device takes, and runs the chains. */
-function buildChains(vectors: number): Uint8Array<ArrayBuffer> {
+function buildChains(bits: VectorBits): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder({ memory64: true });
   const replay = module.function({ parameters: ["i64", "i64", "i64", "i32", "i64"] }, (f) => {
     const memory = f.parameter(4, "i64");
+    const stride = chainStride(bits);
     // From memory, so that no compiler can compute the chains in advance.
     const factor = f.let(v128.load32Splat(memory, 0));
     const summand = f.let(v128.load32Splat(memory, 4));
     const chains = Array.from(
-      { length: vectors },
-      (_, index) => f.let(v128.load(memory, CHAINS_OFFSET + 16 * index)),
+      { length: VECTORS[bits] },
+      (_, index) => f.let(v128.load(memory, CHAINS_OFFSET + index * stride)),
     );
     f.for(0, LINKS / UNROLLED, 1, () => {
       for (let link = 0; link < UNROLLED; link++) {
@@ -91,7 +107,7 @@ function buildChains(vectors: number): Uint8Array<ArrayBuffer> {
       }
     });
     chains.forEach((chain, index) => {
-      f.do(v128.store(memory, chain, CHAINS_OFFSET + 16 * index));
+      f.do(v128.store(memory, chain, CHAINS_OFFSET + index * stride));
     });
     meet(f, f.parameter(2, "i64"), f.parameter(3, "i32"), () => {});
   });

@@ -24,8 +24,9 @@ export interface Side {
   readonly workload: Workload;
 }
 
-/** Least speed of the first side, as a share of the second's or of our device's ceiling. */
+/** Least speed of the first side, as a share of the second's or of a ceiling of our device. */
 export interface Wanted {
+  /** The ceiling is that of vectors of 128 bits, which WebAssembly has everywhere. */
   readonly of: "second" | "ceiling";
   readonly share: number;
 }

@@ -7,6 +7,7 @@
 import { Option } from "commander";
 import { benchmarkOf, type Job } from "../../kernels/bench/benchmark.ts";
 import { copyCeiling, fmaCeiling } from "../../kernels/bench/ceilings.ts";
+import { cpuFmaCeiling } from "../../kernels/bench/cpu_ceiling.ts";
 import { chooseClock, type Clock, elapsed } from "../../kernels/bench/measure.ts";
 import { linear } from "../../kernels/bench/products.ts";
 import type { Device } from "../../kernels/device.ts";
@@ -60,7 +61,9 @@ async function prepare(device: Device, clock: Clock, workload: Workload): Promis
       return peerJob(device, clock, await promptJob(device, source, workload.length), "f32 head");
     }
     case "ceiling": {
-      const ceiling = fmaCeiling(device, flags.threads);
+      const ceiling = device.info.name === "cpu" && workload.vectors === "128 bits"
+        ? cpuFmaCeiling(flags.threads, 128)
+        : fmaCeiling(device, flags.threads);
       if (ceiling === null) {
         throw new UnsupportedWorkload(`No ceiling is known for ${device.info.description}`);
       }

@@ -57,8 +57,11 @@ export type Workload =
     readonly weight: PeerWeight;
     readonly length: number;
   }
-  /** A call is nothing but multiply-adds on registers. Work: operations. */
-  | { readonly kind: "ceiling" };
+  /**
+   * A call is nothing but multiply-adds on registers, with the widest vectors there are or with those
+   * of WebAssembly itself. Work: operations.
+   */
+  | { readonly kind: "ceiling"; readonly vectors: "widest" | "128 bits" };
 
 /** What the driver asks. */
 export type PeerRequest =

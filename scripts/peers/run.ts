@@ -36,6 +36,14 @@ export type ComparisonResult =
     | { readonly skipped: string }
   );
 
+/** GFLOP/s of nothing but multiply-adds on registers, the best of many samples. */
+export interface PeerCeilings {
+  /** With the widest vectors there are. */
+  readonly widest: number;
+  /** With vectors of 128 bits, on the CPU; else the same. */
+  readonly narrow: number;
+}
+
 /** Everything of a run. */
 export interface PeersReport {
   /** Tells this JSON from others. */
@@ -51,8 +59,8 @@ export interface PeersReport {
   readonly processors: readonly number[] | null;
   /** Versions by program. */
   readonly programs: Readonly<Record<string, string>>;
-  /** GFLOP/s of nothing but multiply-adds on our device, the best of many; null if unknown. */
-  readonly ceiling: number | null;
+  /** What our device can do at most; null if unknown. */
+  readonly ceilings: PeerCeilings | null;
   readonly results: readonly ComparisonResult[];
 }
 
@@ -74,7 +82,7 @@ export async function runComparisons(
   const started = new Date().toISOString();
   const loadBefore = Deno.loadavg()[0] ?? NaN;
   const programs: Record<string, string> = {};
-  const before = await measureCeiling(options);
+  const before = await measureCeilings(options);
   const results: ComparisonResult[] = [];
   for (const [done, plan] of plans.entries()) {
     options.onStart?.(plan.title, done, plans.length);
@@ -83,7 +91,7 @@ export async function runComparisons(
     const outcome = await runComparison(plan, options, programs);
     results.push({ title, unit, wanted, ...outcome });
   }
-  const after = await measureCeiling(options);
+  const after = await measureCeilings(options);
   return {
     format: "equipoise/peers",
     version: 1,
@@ -93,7 +101,10 @@ export async function runComparisons(
     threads: options.threads,
     processors: options.processors,
     programs,
-    ceiling: before === null ? null : Math.max(before, after ?? 0),
+    ceilings: before === null ? null : {
+      widest: Math.max(before.widest, after?.widest ?? 0),
+      narrow: Math.max(before.narrow, after?.narrow ?? 0),
+    },
     results,
   };
 }
@@ -151,13 +162,18 @@ function sideResult(
   return { program: name, note, value, rates, rate: quartiles(rates) };
 }
 
-async function measureCeiling(options: PeersOptions): Promise<number | null> {
+async function measureCeilings(options: PeersOptions): Promise<PeerCeilings | null> {
   await using program = await open("equipoise", options);
-  const { work, unsupported } = await program.prepare({ kind: "ceiling" });
-  if (unsupported !== undefined || work === undefined) return null;
-  let best = Infinity;
-  for (let sample = 0; sample < CEILING_SAMPLES; sample++) {
-    best = Math.min(best, await program.time(1));
-  }
-  return work / best / 1e9;
+  const best = async (vectors: "widest" | "128 bits") => {
+    const { work = NaN, unsupported } = await program.prepare({ kind: "ceiling", vectors });
+    if (unsupported !== undefined) return null;
+    let seconds = Infinity;
+    for (let sample = 0; sample < CEILING_SAMPLES; sample++) {
+      seconds = Math.min(seconds, await program.time(1));
+    }
+    return work / seconds / 1e9;
+  };
+  const widest = await best("widest");
+  const narrow = await best("128 bits");
+  return widest === null || narrow === null ? null : { widest, narrow };
 }

@@ -6,15 +6,15 @@
 
 import type { Quartiles } from "./compare.ts";
 import type { Wanted } from "./comparisons.ts";
-import type { ComparisonResult, PeersReport, SideResult } from "./run.ts";
+import type { ComparisonResult, PeerCeilings, PeersReport, SideResult } from "./run.ts";
 
 /** Losses that differ by more than this share show that two programs compute different things. */
 const TOLERANCE = 0.02;
 
 /** Where and with what, then a line for each comparison. */
 export function peersText(report: PeersReport): string {
-  const { threads, processors, loadAverage, programs, ceiling, results } = report;
-  const rows = results.map((result) => row(result, ceiling));
+  const { threads, processors, loadAverage, programs, ceilings, results } = report;
+  const rows = results.map((result) => row(result, ceilings));
   const table = [
     ["comparison", "unit", "first", "", "second", "", "ratio", "wanted"],
     ...rows.flatMap((cells) => typeof cells === "string" ? [] : [cells]),
@@ -30,9 +30,7 @@ export function peersText(report: PeersReport): string {
     `${report.started}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${where}, ` +
     `load average ${loadAverage.map((load) => load.toFixed(1)).join(" to ")}`,
     ...Object.entries(programs).map(([name, version]) => `${name}: ${version}`),
-    `Multiply-adds on our device: ${
-      ceiling === null ? "no ceiling known" : `at most ${digits(ceiling)} GFLOP/s`
-    }`,
+    `Multiply-adds on our device: ${ceilingsText(ceilings)}`,
     "Rates are medians, ratios first / second of rounds A-B-B-A; quartiles in brackets.",
     "",
     ...lines,
@@ -42,23 +40,30 @@ export function peersText(report: PeersReport): string {
   ].join("\n");
 }
 
+function ceilingsText(ceilings: PeerCeilings | null): string {
+  if (ceilings === null) return "no ceiling known";
+  const { widest, narrow } = ceilings;
+  const both = widest > 1.2 * narrow ? `, ${digits(narrow)} with vectors of 128 bits` : "";
+  return `at most ${digits(widest)} GFLOP/s${both}`;
+}
+
 /** Cells of a comparison, or the line of one that was skipped. */
-function row(result: ComparisonResult, ceiling: number | null): string[] | string {
+function row(result: ComparisonResult, ceilings: PeerCeilings | null): string[] | string {
   if ("skipped" in result) return `skipped: ${result.title}: ${result.skipped}`;
   const { title, unit, first, second, ratio, wanted } = result;
   const side = ({ program, rate }: SideResult) => [program, quartileText(rate)];
-  const share = unit === "GFLOP/s" && ceiling !== null && first.program === "Equipoise"
-    ? first.rate.median / ceiling
+  const shares = unit === "GFLOP/s" && ceilings !== null && first.program === "Equipoise"
+    ? { widest: first.rate.median / ceilings.widest, narrow: first.rate.median / ceilings.narrow }
     : null;
   const [name = "", rate = ""] = side(first);
   return [
     title,
     unit,
     name,
-    share === null ? rate : `${rate}, ${percent(share)} of FMA`,
+    shares === null ? rate : `${rate}, ${percent(shares.widest)} of FMA`,
     ...side(second),
     quartileText(ratio),
-    verdict(wanted, ratio.median, share),
+    verdict(wanted, ratio.median, shares?.narrow ?? null),
   ];
 }
 
@@ -68,7 +73,7 @@ function verdict(wanted: Wanted | null, ratio: number, ofCeiling: number | null)
   const { of, share } = wanted;
   const reached = of === "second" ? ratio : ofCeiling;
   const outcome = reached === null ? "unknown" : reached >= share ? "reached" : "missed";
-  return `${percent(share)} of ${of === "second" ? "second" : "FMA"}: ${outcome}`;
+  return `${percent(share)} of ${of === "second" ? "second" : "128-bit FMA"}: ${outcome}`;
 }
 
 /** What differs between the sides, and losses that should not. */

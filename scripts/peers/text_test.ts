@@ -16,7 +16,7 @@ const REPORT: PeersReport = {
   threads: 1,
   processors: [1],
   programs: { Equipoise: "Equipoise 1", PyTorch: "PyTorch 2" },
-  ceiling: 60,
+  ceilings: { widest: 100, narrow: 60 },
   results: [
     {
       title: "product",
@@ -44,11 +44,11 @@ Deno.test("peersText() says what was reached, what was skipped, and losses that 
     `2026-11-22T01:00:00.000Z, 1 thread, processors 1, load average 0.5 to 1.3
 Equipoise: Equipoise 1
 PyTorch: PyTorch 2
-Multiply-adds on our device: at most 60.0 GFLOP/s
+Multiply-adds on our device: at most 100 GFLOP/s, 60.0 with vectors of 128 bits
 Rates are medians, ratios first / second of rounds A-B-B-A; quartiles in brackets.
 
 comparison  unit      first                                    second                     ratio                wanted
-product     GFLOP/s   Equipoise  30.0 [30.0 30.0], 50% of FMA  PyTorch  60.0 [60.0 60.0]  0.500 [0.500 0.500]  67% of FMA: missed
+product     GFLOP/s   Equipoise  30.0 [30.0 30.0], 30% of FMA  PyTorch  60.0 [60.0 60.0]  0.500 [0.500 0.500]  67% of 128-bit FMA: missed
 training    tokens/s  Equipoise  3050 [3025 3075]              PyTorch  1525 [1513 1538]  2.00 [2.00 2.00]     100% of second: reached
 skipped: prompt: llama.cpp is missing.
   training: Equipoise int4 base; PyTorch f32 base; first loss 2.500 and 2.700; which differ: the programs do not compute the same

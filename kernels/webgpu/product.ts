@@ -8,6 +8,7 @@
  */
 
 import type { Tensor } from "../device.ts";
+import { decoderOf } from "./decode.ts";
 import { perElement } from "./per_element.ts";
 import { hasLaneProducts, laneProduct, laneTile, transposeNarrow } from "./lane_product.ts";
 import { isBindable, shardedProduct } from "./product_shards.ts";
@@ -21,9 +22,15 @@ import { f32, u32 } from "./wgsl.ts";
 /** Reductions are not cut finer than this: the second pass would cost more than it wins. */
 const MINIMUM_SLICE = 64;
 
+/** Storage buffers that every WebGPU device can bind in one dispatch. */
+const STORAGE_BUFFERS = 8;
+
 /** The dispatches of a product. */
 export function product(context: KernelContext, original: Product): Dispatch[] {
   const { profile } = context;
+  if (original.addend && storageBuffers(original) > STORAGE_BUFFERS) {
+    return addAfterwards(context, original);
+  }
   const vector = fitsBindings(profile, original) ? vectorProduct(context, original) : null;
   if (vector) return vector;
   if (original.addend && !addsInPass(profile, original)) return addAfterwards(context, original);
@@ -66,6 +73,12 @@ function fitsBindings(profile: Profile, product: Product): boolean {
   const tensors = [product.addend?.left.tensor, product.addend?.right.tensor];
   return isBindable(profile, product) &&
     tensors.every((tensor) => !tensor || fits(profile, tensor));
+}
+
+/** Buffers that the product binds together with its addend. */
+function storageBuffers({ right, bias, addend }: Product): number {
+  const ofRight = "weight" in right ? decoderOf(right.weight).storage.length : 1;
+  return ofRight + (addend ? 4 : 2) + (bias ? 1 : 0);
 }
 
 /** A product and its addend, one after the other. */

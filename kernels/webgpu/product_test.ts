@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import type { Tensor, Weight } from "../device.ts";
+import type { GroupedLinear, Tensor, Weight } from "../device.ts";
 import { codeWords } from "../packing.ts";
 import { randomFloats } from "../testing/arrays.ts";
 import { type Case, checkCase } from "../testing/case.ts";
 import { randomDense, randomInteger, type WeightData } from "../testing/weights.ts";
 import { openWebgpu } from "./adapter.ts";
 import { matmul } from "./gemm.ts";
+import { linearGroup } from "./linear_group.ts";
 import { lowRankBackward } from "./low_rank.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { linear, linearTransposed } from "./quantized_linear.ts";
@@ -68,8 +69,8 @@ for (const profile of ["auto", "generic"] as const) {
 const FEW_ROWS: readonly (readonly ["auto" | "generic", number, WeightData])[] = [
   ["auto", 2, randomInteger("two rows", 37, 96, 3, 1, 32)],
   ["auto", 1, randomInteger("one row", 70, 64, 8, 2, 64)],
-  ["generic", 5, randomDense("five rows", 7, 36)],
-  ["generic", 2, randomInteger("two rows", 6, 160, 4, 1, 32)],
+  ["generic", 1, randomDense("one row", 7, 36)],
+  ["generic", 5, randomInteger("five rows", 6, 160, 4, 1, 32)],
 ];
 
 for (const [profile, M, weight] of FEW_ROWS) {
@@ -131,6 +132,24 @@ function int4(rows: number, columns: number, blockColumns: number): Weight {
   };
 }
 
+/** A layer with a bias and an adapter of rank 4, over `M` rows. */
+function adaptedLayer(weight: Weight, M: number, bias: Tensor): GroupedLinear {
+  const { rows: N, columns: K } = weight;
+  return {
+    weight,
+    bias,
+    output: tensor([M, N]),
+    adapter: {
+      a: tensor([4, K]),
+      b: tensor([N, 4]),
+      hidden: tensor([M, 4]),
+      pool: 1,
+      repeat: 1,
+      scale: 1,
+    },
+  };
+}
+
 function doubleNf4(rows: number, columns: number): Weight {
   const blocks = rows * columns / 64;
   return {
@@ -174,6 +193,16 @@ Deno.test("products fit the eight storage buffers of every WebGPU device", () =>
       const { label, bindings } of forwardAndBackward(contextOf(profile), 8, doubleNf4(64, 64))
     ) {
       assert.ok(bindings.length <= 8, `${label} binds ${bindings.length} buffers`);
+    }
+    for (const weight of [int4(64, 64, 32), doubleNf4(64, 64)]) {
+      const layer = adaptedLayer(weight, 8, tensor([64]));
+      const dispatches = linearGroup(contextOf(profile), {
+        input: tensor([8, 64]),
+        layers: [layer],
+      });
+      for (const { label, bindings } of dispatches) {
+        assert.ok(bindings.length <= 8, `${label} binds ${bindings.length} buffers`);
+      }
     }
   }
 });

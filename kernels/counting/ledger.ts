@@ -21,6 +21,8 @@ export interface Lifetime extends Holding {
   readonly from: number;
   /** Index of the phase in which it was given back; the last one if it never was. */
   readonly to: number;
+  /** Whether it was given back. */
+  readonly dropped: boolean;
   /** Whether it was held when the accounts in question held most together. */
   readonly atPeak: boolean;
 }
@@ -98,6 +100,7 @@ export class Ledger {
         bytes,
         from: taken.phase,
         to: dropped?.phase ?? this.#phases.length - 1,
+        dropped: dropped !== null,
         atPeak: taken.time <= time && (dropped === null || dropped.time > time),
       }));
   }

@@ -18,21 +18,34 @@ import type { HostModule } from "./adapter.ts";
  * `(scale / pool) B A`, `[rows / repeat, columns / pool]` in float64: what the adapter adds to each
  * tile of the weight.
  */
-export function tileUpdate({ shape, a, b }: HostModule): Float64Array {
-  const [outputs, rank] = shape.b;
-  const factor = shape.scale / shape.pool;
-  if (a === null || shape.a === null) return Float64Array.from(b, (value) => factor * value);
-  const inputs = shape.a[1];
+export function tileUpdate(module: HostModule): Float64Array {
+  const [outputs] = module.shape.b;
+  const inputs = tilesPerRow(module);
   const update = new Float64Array(outputs * inputs);
   for (let output = 0; output < outputs; output++) {
-    const row = update.subarray(output * inputs, (output + 1) * inputs);
-    for (let k = 0; k < rank; k++) {
-      const left = factor * b[output * rank + k]!;
-      if (left === 0) continue;
-      for (let input = 0; input < inputs; input++) row[input]! += left * a[k * inputs + input]!;
-    }
+    addUpdate(module, output, update.subarray(output * inputs, (output + 1) * inputs));
   }
   return update;
+}
+
+/** Tiles side by side: pooled inputs. */
+function tilesPerRow({ shape }: HostModule): number {
+  return shape.a === null ? shape.b[1] : shape.a[1];
+}
+
+/** Adds row `output` of the update to `row`. */
+function addUpdate({ shape, a, b }: HostModule, output: number, row: Float64Array): void {
+  const [, rank] = shape.b;
+  const factor = shape.scale / shape.pool;
+  for (let k = 0; k < rank; k++) {
+    const left = factor * b[output * rank + k]!;
+    if (a === null) row[k]! += left;
+    else if (left !== 0) {
+      for (let input = 0; input < row.length; input++) {
+        row[input]! += left * a[k * row.length + input]!;
+      }
+    }
+  }
 }
 
 /**
@@ -54,13 +67,13 @@ export function mergeIntoZeros(
     );
   }
   const update = tileUpdate(module);
-  const tilesPerRow = columns / pool;
+  const tiles = columns / pool;
   const blocksPerRow = columns / blockColumns;
   const zeros = Float32Array.from(weight.zeros);
   for (let row = 0; row < rows / blockRows; row++) {
     const tileRow = Math.floor(row * blockRows / repeat);
     for (let column = 0; column < blocksPerRow; column++) {
-      const tile = tileRow * tilesPerRow + Math.floor(column * blockColumns / pool);
+      const tile = tileRow * tiles + Math.floor(column * blockColumns / pool);
       const block = row * blocksPerRow + column;
       zeros[block] = weight.zeros[block]! - update[tile]! / weight.scales[block]!;
     }
@@ -72,14 +85,17 @@ export function mergeIntoZeros(
 export function mergeIntoDense(weight: HostDenseWeight, module: HostModule): HostDenseWeight {
   const { pool, repeat } = module.shape;
   const { rows, columns } = weight;
-  const update = tileUpdate(module);
-  const tilesPerRow = columns / pool;
   const values = new Float32Array(weight.values.length);
+  // A row at a time: the update of a whole layer in float64 would be twice as large as the layer.
+  const update = new Float64Array(columns / pool);
   for (let row = 0; row < rows; row++) {
-    const tileRow = Math.floor(row / repeat) * tilesPerRow;
+    if (row % repeat === 0) {
+      update.fill(0);
+      addUpdate(module, row / repeat, update);
+    }
     for (let column = 0; column < columns; column++) {
       const index = row * columns + column;
-      values[index] = weight.values[index]! + update[tileRow + Math.floor(column / pool)]!;
+      values[index] = weight.values[index]! + update[Math.floor(column / pool)]!;
     }
   }
   return { ...weight, values };

@@ -31,11 +31,24 @@ const CONVERSIONS: Partial<Record<Dtype, Conversion>> = {
   F64: (bytes, floats) => floats.set(new Float64Array(bytes, 0, floats.length)),
 };
 
+/** Memory that is used again, because the collector is late with memory outside of its heap. */
+interface Reusable {
+  buffer: ArrayBuffer;
+}
+
+/** At least `bytes` bytes, in a multiple of every element's width. */
+function reused(memory: Reusable, bytes: number): ArrayBuffer {
+  if (memory.buffer.byteLength < bytes) {
+    memory.buffer = new ArrayBuffer(Math.ceil(bytes / 8) * 8);
+  }
+  return memory.buffer;
+}
+
 /** Consecutive bytes of a tensor. */
 export interface RawPiece {
   /** Index of the first. */
   readonly first: number;
-  /** Valid until the next piece is asked for. */
+  /** Valid until the next piece of any tensor of the file. */
   readonly values: Uint8Array<ArrayBuffer>;
 }
 
@@ -43,7 +56,7 @@ export interface RawPiece {
 export interface Piece {
   /** Index of the first. */
   readonly first: number;
-  /** Valid until the next piece is asked for. */
+  /** Valid until the next piece of any tensor of the file. */
   readonly values: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 }
 
@@ -73,6 +86,9 @@ export class SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
   readonly #file: Deno.FsFile;
   readonly #dataStart: number;
+  /** Memory of pieces, and of elements before their conversion. */
+  readonly #pieces: Reusable = { buffer: new ArrayBuffer(0) };
+  readonly #stored: Reusable = { buffer: new ArrayBuffer(0) };
 
   private constructor(path: string, file: Deno.FsFile) {
     this.path = path;
@@ -171,8 +187,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * A tensor piece by piece, in memory that is used again and again: a large tensor passes through a
-   * few megabytes. U32 is passed on as it is, everything else as f32.
+   * A tensor piece by piece, in memory that is used again, also for other tensors: a large model
+   * passes through a few megabytes. U32 is passed on as it is, everything else as f32.
    *
    * @throws {UserError} As {@linkcode SafetensorsFile.readFloats}.
    */
@@ -180,7 +196,9 @@ export class SafetensorsFile {
     const { dtype, shape } = this.#tensor(name);
     const count = elementCount(shape);
     const Values = dtype === "U32" ? Uint32Array : Float32Array;
-    const values = new Values(Math.min(PIECE, count));
+    const values = new Values(
+      reused(this.#pieces, Values.BYTES_PER_ELEMENT * Math.min(PIECE, count)),
+    );
     for (let first = 0; first < count; first += PIECE) {
       const piece = values.subarray(0, Math.min(PIECE, count - first));
       this.#fill(name, first, piece);
@@ -191,7 +209,7 @@ export class SafetensorsFile {
   /** The stored bytes of a tensor piece by piece, likewise. */
   *rawPieces(name: string): Generator<RawPiece> {
     const { begin, end } = this.#tensor(name);
-    const bytes = new Uint8Array(Math.min(4 * PIECE, end - begin));
+    const bytes = new Uint8Array(reused(this.#pieces, Math.min(4 * PIECE, end - begin)));
     for (let first = 0; first < end - begin; first += bytes.length) {
       const values = bytes.subarray(0, end - begin - first);
       this.#readInto(this.#dataStart + begin + first, values);
@@ -240,7 +258,7 @@ export class SafetensorsFile {
         `${this.path}: tensor "${name}" is ${dtype}; wanted one of F32, F16, BF16, F64`,
       );
     }
-    const bytes = new Uint8Array(width * Math.min(PIECE, values.length));
+    const bytes = new Uint8Array(reused(this.#stored, width * Math.min(PIECE, values.length)));
     for (let at = 0; at < values.length; at += PIECE) {
       const floats = values.subarray(at, at + PIECE);
       this.#readInto(start + at * width, bytes.subarray(0, width * floats.length));

@@ -83,11 +83,17 @@ export async function* generatePieces(
   prompts: readonly Uint32Array[],
   options: GenerationOptions,
 ): AsyncGenerator<GeneratedPiece> {
-  const { maxNewTokens, seed = 0, isComplete = () => false, readEvery = 16 } = options;
+  const { maxNewTokens, readEvery = 16, batchSize: most = 8 } = options;
+  const { seed = 0, isComplete = () => false } = options;
   const stop = new Set(options.stop);
+  for (const [name, value] of Object.entries({ maxNewTokens, readEvery, batchSize: most })) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new UserError(`${name} is ${value}, but generation needs a whole number from 1 on`);
+    }
+  }
   checkPrompts(prompts, model.config.vocabSize);
-  if (prompts.length === 0 || maxNewTokens < 1) return;
-  const batchSize = Math.min(options.batchSize ?? 8, prompts.length);
+  if (prompts.length === 0) return;
+  const batchSize = Math.min(most, prompts.length);
   const longest = prompts.reduce((most, { length }) => Math.max(most, length), 0);
   const { device } = model;
   // The last token is never read back into the cache.

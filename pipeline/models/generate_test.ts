@@ -210,6 +210,7 @@ Deno.test("generate refuses what the model cannot continue", async () => {
     );
   await refused([Uint32Array.of(1), new Uint32Array(0)], 1, /Prompt 1 has no token/);
   await refused([Uint32Array.of(VOCABULARY)], 1, /Prompt 0 has the token 41, but .* 41 tokens/);
+  await refused([Uint32Array.of(1)], 0, /maxNewTokens is 0, but .* from 1 on/);
   await refused([Uint32Array.of(1)], 401, /401 tokens do not fit the model's 400 positions/);
   model.device.write(model.finalNorm.value, new Float64Array(16).fill(NaN));
   await refused([Uint32Array.of(1)], 2, /computes NaN for token 0 after prompt 0/);

@@ -9,6 +9,7 @@
 import { type DType, type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
 import { codeWords } from "../../kernels/packing.ts";
 import { UserError } from "../errors.ts";
+import { sizeOf } from "../../kernels/device.ts";
 import type { TensorSource } from "../formats/hugging_face.ts";
 import type { Dtype } from "../formats/safetensors.ts";
 import { type HostWeight, weightArrays } from "../formats/host_weight.ts";
@@ -89,6 +90,12 @@ export function weightParts(
     { part: "absmax_scales", dtype: "f32", shape: [Math.ceil(blocks / NF4_ABSMAX_BLOCK)] },
     { part: "absmax_offset", dtype: "f32", shape: [1] },
   ];
+}
+
+/** Bytes of the tensors of a weight in memory; a dense one is f32. */
+export function formatBytes(format: ModuleFormat | null, rows: number, columns: number): number {
+  return weightParts(format, rows, columns)
+    .reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
 }
 
 /** A tensor of a model folder, before its values. */

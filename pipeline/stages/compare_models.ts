@@ -61,19 +61,30 @@ function comparedTokens({ vocabSize }: ModelConfig): number {
   return Math.floor(KEPT_LOGITS / vocabSize);
 }
 
-/** The allocations of {@linkcode compareModels} for rows of at most `length` tokens, in its order. */
+/**
+ * The allocations of {@linkcode compareModels} for `total` tokens in rows of at most `longest`, in its
+ * order.
+ */
 export function rehearseComparison(
   device: CountingDevice,
   before: ArtifactOutline,
   after: ArtifactOutline,
-  length: number,
+  { longest, total }: { readonly longest: number; readonly total: number },
 ): void {
+  const tokens = Math.min(total, comparedTokens(before.model.config));
+  const length = Math.min(longest, tokens);
+  const { config } = before.model;
+  const pieces = 4 * ROWS_AT_ONCE * config.vocabSize;
+  device.ledger.take("host", "logits of the model before", 4 * tokens * config.vocabSize);
   for (const [phase, outline] of [["model before", before], ["model after", after]] as const) {
     device.ledger.phase(phase);
     const model = rehearseFrozen(device, outline);
-    const compared = Math.min(length, comparedTokens(model.config));
-    const batch = new BatchModel(model, { batchSize: 1, length: compared });
-    batch.allocateLogits(ROWS_AT_ONCE).release();
+    const batch = new BatchModel(model, { batchSize: 1, length });
+    const logits = batch.allocateLogits(ROWS_AT_ONCE);
+    for (let token = 0; token < tokens; token += ROWS_AT_ONCE) {
+      device.ledger.take("host", "piece of logits", pieces).drop();
+    }
+    logits.release();
     batch.release();
     freeLanguageModel(model);
   }

@@ -18,7 +18,7 @@ import {
   TORCH_DTYPES,
   WEIGHT_DTYPES,
 } from "../models/model_writer.ts";
-import { weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
+import { formatBytes, weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
 import { dequantizeHost, type HostWeight } from "../formats/host_weight.ts";
 import { compareModels, rehearseComparison } from "./compare_models.ts";
 import { adapterBytes, inputOutline, plainOutline } from "./outline.ts";
@@ -62,11 +62,19 @@ export const merge: Stage<MergeParameters> = {
         const { ledger } = device;
         ledger.take("host", "adapter", adapterBytes(adapter));
         ledger.phase("layer by layer");
-        const sizes = modelLinears(model.config).map(({ rows, columns }) => rows * columns);
-        const layer = ledger.take("host", "weight", (exact ? 2 : 10) * Math.max(...sizes));
-        layer.drop();
+        for (const { path, rows, columns } of modelLinears(model.config)) {
+          const format = model.moduleFormat(path);
+          const layer = ledger.take("host", "a layer", formatBytes(format, rows, columns));
+          // Into zeros: at most once more; else codes in bytes, and f32 before and after.
+          const size = rows * columns;
+          const merged = exact
+            ? formatBytes(format, rows, columns)
+            : (format === null ? 8 : 9) * size;
+          ledger.take("host", "the layer merged", merged).drop();
+          layer.drop();
+        }
         if (probeLength === 0) return;
-        rehearseComparison(device, before, after, Math.min(probeLength, PROBE_TOKENS));
+        rehearseComparison(device, before, after, { longest: probeLength, total: PROBE_TOKENS });
       },
     };
   },

@@ -17,7 +17,6 @@ import {
   type LanguageModel,
   type ModelOutline,
 } from "../models/language_model.ts";
-import { weightTensors } from "../models/device_weight.ts";
 import { ModelFolder } from "../models/model_folder.ts";
 
 /** An adapter without its values. */
@@ -64,21 +63,9 @@ export function rehearseFrozen(
   device: CountingDevice,
   { model, adapter }: ArtifactOutline,
 ): LanguageModel {
-  const loaded = adapter === null
+  return adapter === null
     ? allocateLanguageModel(device, model)
     : allocateLanguageModel(device, model, undefined, placeOutline(adapter));
-  rehearseFill(device, loaded);
-  return loaded;
-}
-
-/** What reading a model tensor by tensor takes on the host. */
-export function rehearseFill({ ledger }: CountingDevice, { plain, blocks }: LanguageModel): void {
-  const linears = blocks.flatMap((block) => Object.values(block.linears));
-  const sizes = [
-    ...[...plain.values()].map(({ value }) => value.size),
-    ...linears.map(({ weight }) => weightTensors(weight).reduce((sum, { size }) => sum + size, 0)),
-  ];
-  ledger.take("host", "tensor being read", 4 * Math.max(...sizes)).drop();
 }
 
 /** What the matrices of an adapter take on the host. */

@@ -12,7 +12,7 @@ import type { Stage } from "../graph/stage.ts";
 import { modelLinears } from "../models/architecture.ts";
 import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
 import { copyPlainTensors, ModelWriter, plainOutlines } from "../models/model_writer.ts";
-import { weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
+import { formatBytes, weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
 import { weightBytes } from "../formats/host_weight.ts";
 import { inputOutline, plainOutline, readOutline } from "./outline.ts";
 import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
@@ -61,10 +61,15 @@ export const quantize: Stage<QuantizeParameters> = {
       outline: plainOutline({ config: source.config, moduleFormat: () => format }),
       rehearse: ({ ledger }) => {
         ledger.phase("layer by layer");
-        const sizes = modelLinears(source.config).map(({ rows, columns }) => rows * columns);
-        const largest = Math.max(...sizes);
-        ledger.take("host", "weight", 4 * largest);
-        ledger.take("host", "codes", format === null ? 0 : 2 * largest);
+        for (const { rows, columns } of modelLinears(source.config)) {
+          const weight = ledger.take("host", "a layer", 4 * rows * columns);
+          // One byte for each code before they are packed.
+          const unpacked = format === null
+            ? 0
+            : rows * columns + formatBytes(format, rows, columns);
+          ledger.take("host", "its codes", unpacked).drop();
+          weight.drop();
+        }
       },
     };
   },

@@ -31,10 +31,10 @@ import { ParameterSpace } from "../models/parameters.ts";
 import { below, halvings } from "../memory/settings.ts";
 import { allocateTraining, LOSSES_FILE, train, type TrainingResult } from "../training/loop.ts";
 import { type TrainingOptions, trainingShape } from "../training/options.ts";
-import { PART_ELEMENTS } from "../training/checkpoint.ts";
+import { parts } from "../training/checkpoint.ts";
 import { allocateScores } from "../training/score.ts";
 import { fullParameterShapes } from "./full_training.ts";
-import { adapterBytes, rehearseFill } from "./outline.ts";
+import { adapterBytes } from "./outline.ts";
 import { writeProbe } from "./probe.ts";
 
 /** Keys of a stage that trains. */
@@ -174,23 +174,24 @@ export function rehearseTraining(
   const { adapter } = outline;
   if (adapter !== null) ledger.take("host", "adapter", adapterBytes(adapter));
   const { model, batch } = allocateTrained(device, outline, options);
-  rehearseFill(device, model);
   const { optimizer } = allocateTraining(batch, options);
   if (options.evaluation !== undefined && options.evaluate_every > 0) {
     ledger.phase("evaluating");
     device.free(allocateScores(batch));
   }
   ledger.phase("saving");
-  const checkpointed = [
-    ...batch.slabs.map(({ parameters }) => parameters),
-    ...optimizer.moments.values(),
-  ];
-  const part = Math.min(PART_ELEMENTS, Math.max(...checkpointed.map(({ size }) => size)));
-  ledger.take("host", "part of a checkpoint", 4 * part).drop();
-  const saved = adapter === null
-    ? 4 * Math.max(...fullParameterShapes(model.config).map(({ shape }) => sizeOf(shape)))
-    : adapterBytes(adapter);
-  ledger.take("host", "trained values", saved).drop();
+  const slabs = batch.slabs.map(({ parameters }) => parameters);
+  for (const tensor of [...slabs, ...optimizer.moments.values()]) {
+    for (const { count } of parts(tensor)) {
+      ledger.take("host", "part of a checkpoint", 4 * count).drop();
+    }
+  }
+  if (adapter !== null) ledger.take("host", "trained values", adapterBytes(adapter)).drop();
+  else {
+    for (const { shape } of fullParameterShapes(model.config)) {
+      ledger.take("host", "trained values", 4 * sizeOf(shape)).drop();
+    }
+  }
 }
 
 function outcomeOf(

@@ -12,8 +12,8 @@ import { UserError } from "../errors.ts";
 import { statOrNull } from "../formats/files.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
 
-/** Elements that pass through the host at a time: 64 MiB of f32. */
-export const PART_ELEMENTS = 2 ** 24;
+/** Elements that pass through the host at a time: 16 MiB of f32. */
+const PART_ELEMENTS = 2 ** 22;
 
 /** What a checkpoint holds besides tensors. */
 export interface CheckpointMetadata {
@@ -59,7 +59,7 @@ export async function saveCheckpoint(
 }
 
 /** A tensor in parts that the host can hold, first to last. */
-function* parts({ size }: Tensor): Generator<{ first: number; count: number }> {
+export function* parts({ size }: Tensor): Generator<{ first: number; count: number }> {
   for (let first = 0; first < size; first += PART_ELEMENTS) {
     yield { first, count: Math.min(PART_ELEMENTS, size - first) };
   }

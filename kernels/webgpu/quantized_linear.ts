@@ -64,7 +64,7 @@ export function dequantize(
   args: Parameters<Operations["dequantize"]>[0],
 ): Dispatch[] {
   const { weight, output } = args;
-  const { rows, columns } = checkDequantize(args);
+  const { rows } = checkDequantize(args);
   if (weight.format === "dense") return copy(context, { input: weight.values, output });
   const layout = rowLayout(output, rows);
   return rowRanges(context.profile, rows, [...weightLayouts(weight), layout]).map((range) =>

@@ -16,6 +16,9 @@ export interface ProgramCommand {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** Time that a program has to end after its input. */
+const GRACE_MILLISECONDS = 5000;
+
 /** A running program. */
 export class Program implements AsyncDisposable {
   /** "PyTorch". */
@@ -70,7 +73,9 @@ export class Program implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#input.close().catch(() => {});
     await this.#output.cancel();
+    const deadline = setTimeout(() => this.#child.kill(), GRACE_MILLISECONDS);
     await this.#child.status;
+    clearTimeout(deadline);
   }
 
   /** @throws {Error} If the program ends, or says that it failed. */

@@ -20,7 +20,12 @@ const command = makeCommand(
   .addOption(
     new Option("--device <name>", "what to measure").choices(DEVICE_NAMES).default("auto"),
   )
-  .option("--threads <n>", "threads of the CPU device (default: all processors)", positiveInteger);
+  .option("--threads <n>", "threads of the CPU device (default: all processors)", positiveInteger)
+  .option(
+    "--tune",
+    "measure the alternatives of WebGPU kernels, and use the best from now on",
+    false,
+  );
 
 interface Flags {
   readonly filter: string;
@@ -28,6 +33,7 @@ interface Flags {
   readonly json?: string;
   readonly device: DeviceName;
   readonly threads?: number;
+  readonly tune: boolean;
 }
 
 /** Of `deno task bench`. */
@@ -35,6 +41,11 @@ const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sy
 
 await runCommand(command, async () => {
   const flags = command.opts<Flags>();
+  if (flags.tune) {
+    const { tuneDevice } = await import("../pipeline/bench/tune.ts");
+    await tuneDevice(flags.device, (line) => console.log(line));
+    return EXIT_DONE;
+  }
   const status = await runWithWideVectors(flags.device, PERMISSIONS);
   if (status !== null) return status;
   const [

@@ -8,8 +8,10 @@ import { DeviceError } from "../device.ts";
 import { roundDown } from "./buffer_pool.ts";
 import { WebgpuDevice } from "./device.ts";
 import { BUILT_IN, type WebgpuImplementation } from "./implementation.ts";
-import type { Profile } from "./program.ts";
+import type { Profile, Tuning } from "./program.ts";
 import { isSoftwareAdapter, MESA_SOFTWARE } from "./software_adapter.ts";
+import { tuningName } from "./tuning.ts";
+import { readTuning, tuningKey } from "./tuning_file.ts";
 import { proveSubgroups, type SubgroupProof } from "./subgroups.ts";
 
 /** Limits that kernels and buffers depend on; the device is asked for all that the adapter has. */
@@ -39,6 +41,10 @@ export interface WebgpuOptions {
   readonly maxBindingBytes?: number;
   /** Whose WebGPU; default Deno's. */
   readonly implementation?: WebgpuImplementation;
+  /** Choices to compute with instead of the static ones of the class. */
+  readonly tuning?: Tuning;
+  /** A file that may have choices measured on this device (see `tuning_file.ts`). */
+  readonly tuningFile?: string;
 }
 
 /** What {@linkcode probe} finds. */
@@ -100,16 +106,30 @@ export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuDev
   }
   const granted = profileOf(chosen, device.limits, proof, implementation);
   const maxBindingBytes = roundDown(options.maxBindingBytes ?? granted.maxBindingBytes);
-  const profile = { ...granted, maxBindingBytes };
+  const untuned = { ...granted, maxBindingBytes };
   const driver = driverVersion(adapter.info.vendor);
   const description = adapter.info.description || `vendor ${adapter.info.vendor}`;
+  const untunedClass = ["webgpu", untuned.class, description, driver, implementation.name]
+    .filter((part) => part !== "").join("; ");
+  const tuning = options.tuning ?? savedTuning(options.tuningFile, untunedClass, untuned);
+  const profile = tuning ? { ...untuned, tuning } : untuned;
   return new WebgpuDevice(device, profile, {
     name: "webgpu",
-    class: ["webgpu", profile.class, description, driver, implementation.name]
-      .filter((part) => part !== "").join("; "),
+    // Other tiles add in another order, which gives other bits.
+    class: tuning ? `${untunedClass}; tuned ${tuningName(tuning)}` : untunedClass,
     description,
     maxTensorBytes: roundDown(device.limits.maxBufferSize),
   });
+}
+
+function savedTuning(
+  file: string | undefined,
+  deviceClass: string,
+  profile: Profile,
+): Tuning | null {
+  if (file === undefined) return null;
+  const key = () => tuningKey(deviceClass, profile);
+  return readTuning(file, key, profile, (message) => console.error(message));
 }
 
 /** Reports what the adapter is and can do, without throwing: for `deno task doctor`. */

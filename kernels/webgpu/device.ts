@@ -18,7 +18,7 @@ import {
 import { BufferPool } from "./buffer_pool.ts";
 import { createOperations } from "./operations.ts";
 import { PipelineCache } from "./pipelines.ts";
-import type { Dispatch, KernelContext, Profile } from "./program.ts";
+import type { Dispatch, KernelContext, Profile, Tuning } from "./program.ts";
 import { RecordingBuilder, type RecordingHost, WebgpuRecording } from "./recording.ts";
 import {
   type Allocation,
@@ -195,6 +195,18 @@ export class WebgpuDevice implements Device {
   record(label: string, build: (operations: Operations) => void): Recording {
     this.#open();
     const builder = new RecordingBuilder(this.#host, label);
+    build(createOperations(builder));
+    return builder.finish(this.#host);
+  }
+
+  /** Records operations with other choices than the device's: to measure them. */
+  recordTuned(
+    label: string,
+    tuning: Tuning,
+    build: (operations: Operations) => void,
+  ): Recording {
+    this.#open();
+    const builder = new RecordingBuilder(this.#host, label, { ...this.profile, tuning });
     build(createOperations(builder));
     return builder.finish(this.#host);
   }

@@ -20,6 +20,7 @@ import {
 import { outputStorage, readDense, startOfSum, storeFunction } from "./product_code.ts";
 import type { DenseFactor, Product, SlicedProduct } from "./product_types.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
+import { tuningOf } from "./tuning.ts";
 import { component, entryPoint, range, unroll, vec4 } from "./unroll.ts";
 import { dispatchOf, f32, u32 } from "./wgsl.ts";
 
@@ -32,16 +33,17 @@ export function hasLaneProducts({ class: kind, subgroupSize }: Profile): boolean
 }
 
 /** The tile for a product. */
-export function laneTile({ subgroupSize: lanes }: Profile, { M, right }: Product): LaneTile {
-  const rows = M <= 4 ? 4 : M <= 8 ? 8 : 16;
-  const packed = "weight" in right;
-  const octetsAcross = packed && !right.transposed;
-  const vectors = octetsAcross ? 2 : 1;
+export function laneTile(profile: Profile, { M, right }: Product): LaneTile {
+  const { subgroupSize: lanes } = profile;
+  const { laneRows, laneVectors, workgroups } = tuningOf(profile);
+  const rows = M <= 4 ? 4 : M <= 8 ? 8 : laneRows;
+  const octetsAcross = "weight" in right && !right.transposed;
+  const vectors = octetsAcross ? 2 : laneVectors;
   return {
     rows,
     columns: lanes * vectors * 4,
     depth: PLACES,
-    wantedWorkgroups: 16,
+    wantedWorkgroups: workgroups,
     lanes,
     vectors,
   };

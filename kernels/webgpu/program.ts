@@ -28,6 +28,24 @@ export interface Profile {
   readonly maxWorkgroupsPerDimension: number;
   /** Bytes that one binding reaches, a multiple of 256; tensors may be larger (see `shards.ts`). */
   readonly maxBindingBytes: number;
+  /** Choices measured on this device; without them those of `tuning.ts` for its class hold. */
+  readonly tuning?: Tuning;
+}
+
+/** The numbers in kernels that are a choice; `tuning.ts` makes it. */
+export interface Tuning {
+  /** Rows of a tile in `lane_product.ts`, for products with more than eight. */
+  readonly laneRows: 8 | 16;
+  /** Column vectors of a lane in `lane_product.ts`, where the format leaves the choice. */
+  readonly laneVectors: 1 | 2;
+  /** Side of the tiles of large products in `shared_product.ts`. */
+  readonly tileSide: 64 | 128;
+  /** Places of the reduction in a tile of `shared_product.ts`. */
+  readonly tileDepth: 8 | 16;
+  /** Invocations at most that share the columns of a workgroup in `vector_product.ts`. */
+  readonly vectorLanes: 64 | 128 | 256;
+  /** Products with fewer workgroups have their reductions cut into slices. */
+  readonly workgroups: 16 | 32 | 128 | 256;
 }
 
 /** A storage buffer of a dispatch. */

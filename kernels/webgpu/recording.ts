@@ -39,12 +39,16 @@ export class RecordingBuilder {
   readonly #slots: Allocation[] = [];
   #slotsInUse = 0;
 
-  /** Starts an empty recording for tensors of `owner`. */
-  constructor(owner: { readonly profile: Profile }, label: string) {
+  /** Starts an empty recording for tensors of `owner`, with kernels for `profile`. */
+  constructor(
+    owner: { readonly profile: Profile },
+    label: string,
+    profile: Profile = owner.profile,
+  ) {
     this.#owner = owner;
     this.#label = label;
     this.context = {
-      profile: owner.profile,
+      profile,
       scratch: (dtype, shape) => this.#scratch(dtype, shape),
     };
   }

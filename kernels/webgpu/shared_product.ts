@@ -10,6 +10,7 @@ import { decoderOf, octetComponent } from "./decode.ts";
 import type { DenseFactor, PackedFactor, Product, SlicedProduct, Tile } from "./product_types.ts";
 import { outputStorage, readDense, startOfSum, storeFunction } from "./product_code.ts";
 import type { Dispatch, KernelContext, Profile, Uniform } from "./program.ts";
+import { tuningOf } from "./tuning.ts";
 import { component, entryPoint, range, unroll } from "./unroll.ts";
 import { dispatchOf, f32, type Storage, u32 } from "./wgsl.ts";
 
@@ -17,19 +18,18 @@ import { dispatchOf, f32, type Storage, u32 } from "./wgsl.ts";
 const SIDE = 16;
 const INVOCATIONS = SIDE * SIDE;
 
-const DEPTH = 16;
-
 /** The tile for a product: large where the output is large enough to fill a GPU with it. */
 export function sharedTile(profile: Profile, { M, N }: Product): Tile {
-  const large = profile.class === "gpu" && M >= 512 && N >= 512 &&
-    profile.maxWorkgroupStorageBytes >= 2 * 16 * tileVectors(128);
-  const side = large ? 128 : 64;
-  return { rows: side, columns: side, depth: DEPTH, wantedWorkgroups: 256 };
+  const { tileSide, tileDepth: depth, workgroups } = tuningOf(profile);
+  const large = M >= 512 && N >= 512 &&
+    profile.maxWorkgroupStorageBytes >= 2 * 16 * tileVectors(tileSide, depth);
+  const side = large ? tileSide : 64;
+  return { rows: side, columns: side, depth, wantedWorkgroups: workgroups };
 }
 
 /** Vectors of a tile in workgroup memory. */
-function tileVectors(extent: number): number {
-  return DEPTH * stride(extent);
+function tileVectors(extent: number, depth: number): number {
+  return depth * stride(extent);
 }
 
 /** Vectors between places of the reduction; one is unused, so that columns spread over the banks. */
@@ -72,8 +72,8 @@ export function sharedProduct(context: KernelContext, product: SlicedProduct): D
       ...right.uniforms,
     },
     body: `
-var<workgroup> leftTile: array<vec4<f32>, ${tileVectors(tile.rows)}>;
-var<workgroup> rightTile: array<vec4<f32>, ${tileVectors(tile.columns)}>;
+var<workgroup> leftTile: array<vec4<f32>, ${tileVectors(tile.rows, tile.depth)}>;
+var<workgroup> rightTile: array<vec4<f32>, ${tileVectors(tile.columns, tile.depth)}>;
 ${left.declarations}
 ${right.declarations}
 ${storeFunction(product, vectorStores)}

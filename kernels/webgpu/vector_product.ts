@@ -13,6 +13,7 @@ import { CHUNK, type ChunkReader, chunkReader } from "./chunk_reader.ts";
 import { outputStorage, readDense } from "./product_code.ts";
 import type { Product } from "./product_types.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
+import { tuningOf } from "./tuning.ts";
 import { component, entryPoint, range, unroll } from "./unroll.ts";
 import { dispatchOf, f32, type Storage, u32 } from "./wgsl.ts";
 
@@ -177,7 +178,7 @@ function reductionLanes(
   reader: ChunkReader,
 ): Dispatch {
   const { rows: M, N, K, addend } = product;
-  const lanes = vectorLanes(profile, K);
+  const lanes = laneCount(profile, K);
   const adapter = addend
     ? `  for (var r = lane; r < parameters.addendK; r += ${lanes}u) {
     let b = vec4<f32>(${
@@ -232,10 +233,12 @@ ${unroll(COLUMNS, (j) => `    store(${m}u, column + ${j}u, total${m}.${component
   });
 }
 
-/** Invocations of a workgroup: as many as there are chunks, within 32 to 128. */
-function vectorLanes(profile: Profile, K: number): number {
+/** Invocations of a workgroup: as many as there are chunks, from 32 to what was chosen. */
+function laneCount(profile: Profile, K: number): number {
   const wanted = 2 ** Math.ceil(Math.log2(K / CHUNK));
-  return Math.min(Math.max(wanted, 32, profile.subgroupSize), 128, profile.maxWorkgroupInvocations);
+  const { vectorLanes } = tuningOf(profile);
+  const most = Math.min(vectorLanes, profile.maxWorkgroupInvocations);
+  return Math.min(Math.max(wanted, 32, profile.subgroupSize), most);
 }
 
 /** `fn sumOverLanes(m, value, lane) -> vec4<f32>`, in a fixed order; the result is that of lane 0. */

@@ -4,7 +4,13 @@
  * @module
  */
 
+import { fileURLToPath } from "node:url";
 import type { Device, DeviceInfo } from "../../kernels/device.ts";
+
+/** What `deno task bench --tune` measured on this machine, if it was run. */
+export const TUNING_FILE: string = fileURLToPath(
+  new URL("../../.cache/tuning.json", import.meta.url),
+);
 
 /** A value of `--device`. */
 export type DeviceName = "auto" | "webgpu" | "webgpu:dawn" | "cpu" | "reference";
@@ -56,13 +62,13 @@ export async function openDevice(name: DeviceName, options: DeviceOptions = {}):
       const { ensureAdapter } = await import("../environment/ensure_adapter.ts");
       await ensureAdapter();
       const { openWebgpu } = await import("../../kernels/webgpu/adapter.ts");
-      return await openWebgpu();
+      return await openWebgpu({ tuningFile: TUNING_FILE });
     }
     case "webgpu:dawn": {
       const { loadDawn } = await import("../../kernels/webgpu/dawn.ts");
       const implementation = await loadDawn();
       const { openWebgpu } = await import("../../kernels/webgpu/adapter.ts");
-      return await openWebgpu({ implementation });
+      return await openWebgpu({ implementation, tuningFile: TUNING_FILE });
     }
     case "cpu": {
       const { openCpu } = await import("../../kernels/cpu/device.ts");

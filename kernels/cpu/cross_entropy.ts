@@ -18,10 +18,10 @@ import { type Expression, f32, f32x4, i32, i64, v128 } from "./wasm/expression.t
 import type { FunctionBuilder, Local } from "./wasm/function.ts";
 
 /**
- * Bytes of logits at once. Packing a block of the head costs as much as some twenty tokens of the
- * product, so a chunk has some hundreds, as long as the logits stay in the last cache.
+ * Bytes of logits at once. A block of the head is packed for every chunk, which costs as much as some
+ * twenty tokens of its product: a chunk should have some hundreds.
  */
-const LOGITS_BYTES = 16 * 2 ** 20;
+const LOGITS_BYTES = 32 * 2 ** 20;
 
 /** Logits of one step. */
 const STEP = 16;

@@ -121,6 +121,17 @@ const CACHES: readonly CacheSizes[] = [
     kvHeads: 1,
     headDim: 32,
   },
+  // A short sequence and a long one, whose keys several workgroups divide.
+  {
+    rows: 2,
+    capacity: 600,
+    length: 1,
+    slots: [1, 0],
+    positions: [2, 555],
+    heads: 2,
+    kvHeads: 1,
+    headDim: 8,
+  },
   // Sequences that run over the end.
   {
     rows: 3,
@@ -252,6 +263,8 @@ const SAMPLES: readonly SampleSizes[] = [
   { batch: 9, V: 2050, temperature: 0.8, topK: 40, topP: 0.5 },
   { batch: 9, V: 64, temperature: 1, topK: 3, ties: true },
   { batch: 9, V: 64, temperature: 1, topP: 0.3, ties: true },
+  // Both zeros are the 32nd largest, and as likely as all that are larger.
+  { batch: 65, V: 64, temperature: 50, topK: 32, ties: true },
   { batch: 3, V: 12, temperature: 2, topK: 1 },
   { batch: 3, V: 12, temperature: 2, topK: 99, topP: 1e-6 },
 ];

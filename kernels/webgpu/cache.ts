@@ -1,5 +1,5 @@
 /**
- * Generation with a key-value cache: new tokens are written into it, and attend to it.
+ * The key-value cache of generation: what its kernels bind, and how new tokens are written into it.
  *
  * @module
  */
@@ -7,13 +7,9 @@
 import type { KeyValueCache } from "../device.ts";
 import { type Arguments, checkAppendToCache, checkCachedAttention } from "../shapes.ts";
 import { attentionUniforms, heads } from "./attention_rows.ts";
-import { blockOfQueries, MOST_VECTORS, singleQuery } from "./cached_attention.ts";
 import { perElement } from "./per_element.ts";
-import type { Dispatch, KernelContext, Profile } from "./program.ts";
-import { dispatchOf, type Storage, u32 } from "./wgsl.ts";
-
-/** Queries of a sequence from which on hardware computes blocks of them. */
-const LEAST_BLOCK = 16;
+import type { Dispatch, KernelContext, Uniform } from "./program.ts";
+import { type Storage, u32 } from "./wgsl.ts";
 
 /** {@linkcode Operations.appendToCache}. */
 export function appendToCache(
@@ -43,40 +39,30 @@ export function appendToCache(
   })];
 }
 
-/** {@linkcode Operations.cachedAttention}. */
-export function cachedAttention(
-  { profile }: KernelContext,
-  args: Arguments<"cachedAttention">,
-): Dispatch[] {
-  const dimensions = checkCachedAttention(args);
-  const { capacity } = dimensions;
-  const kernel = isBlock(profile, args) ? blockOfQueries : singleQuery;
-  return [dispatchOf(profile, {
-    storage: [
-      heads("queries", args.queries),
-      heads("keys", args.keyCache),
-      heads("values", args.valueCache),
-      heads("output", args.output, "read_write"),
-      ...placement(args),
-    ],
-    uniforms: {
-      ...attentionUniforms({ ...args, length: capacity }, dimensions),
-      queries: u32(args.length),
-      vectors: u32(args.headDim / 4),
-    },
-    ...kernel(profile, args),
-  })];
-}
-
-/** Software has no faster way; hardware with few queries would leave most invocations idle. */
-function isBlock(profile: Profile, { length, headDim }: Arguments<"cachedAttention">): boolean {
-  return profile.class === "software" || length >= LEAST_BLOCK ||
-    headDim > 4 * MOST_VECTORS;
-}
-
+/** Where the sequences of a batch stand in a cache. */
 function placement({ slots, positions }: KeyValueCache): Storage[] {
   return [
     { name: "slots", tensor: slots, access: "read", element: "u32" },
     { name: "positions", tensor: positions, access: "read", element: "u32" },
   ];
+}
+
+/** What a kernel binds. */
+export function cacheStorage(args: Arguments<"cachedAttention">, output: Storage): Storage[] {
+  return [
+    heads("queries", args.queries),
+    heads("keys", args.keyCache),
+    heads("values", args.valueCache),
+    output,
+    ...placement(args),
+  ];
+}
+
+/** The uniforms of a kernel. */
+export function cacheUniforms(args: Arguments<"cachedAttention">): Record<string, Uniform> {
+  const dimensions = checkCachedAttention(args);
+  return {
+    ...attentionUniforms({ ...args, length: dimensions.capacity }, dimensions),
+    queries: u32(args.length),
+  };
 }

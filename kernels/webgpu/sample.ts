@@ -159,7 +159,7 @@ ${
     if (search == 2u) {
       token = parameters.vocabulary - 1u - found;
     } else {
-      least = max(least, found);
+      least = found;
     }
   }`;
 }

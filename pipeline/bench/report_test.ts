@@ -108,7 +108,7 @@ Deno.test("benchmarkText() aligns columns and drops those without numbers", () =
   };
   assert.equal(
     benchmarkText(report),
-    `webgpu: webgpu; software
+    `webgpu: llvmpipe (class: webgpu; software)
 Deno 2.9.6, linux, 2 processors, load average 0.5 to 1.3
 Ceilings of this run: multiply-adds none, copies 8.00 GB/s
 2026-11-22T01:00:00.000Z, clock: call

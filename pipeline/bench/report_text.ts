@@ -41,7 +41,7 @@ export function benchmarkText(report: BenchmarkReport): string {
   );
   const fma = ceilings.gigaflops === null ? "none" : `${digits(ceilings.gigaflops)} GFLOP/s`;
   return [
-    `${device.name}: ${device.class}`,
+    `${device.name}: ${device.description} (class: ${device.class})`,
     `Deno ${deno}, ${os}, ${processors} processors, ` +
     `load average ${loadAverage.map((load) => load.toFixed(1)).join(" to ")}`,
     `Ceilings of this run: multiply-adds ${fma}, copies ${digits(ceilings.gigabytes)} GB/s`,

@@ -22,8 +22,10 @@ export function peersText(report: PeersReport): string {
   const widths =
     table[0]?.map((_, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0))) ??
       [];
+  const shown = widths.map((_, column) => table.slice(1).some((cells) => cells[column] !== ""));
   const lines = table.map((cells) =>
-    cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join("  ").trimEnd()
+    cells.map((text, column) => text.padEnd(widths[column] ?? 0))
+      .filter((_, column) => shown[column]).join("  ").trimEnd()
   );
   const where = processors === null ? "not bound to processors" : `processors ${processors.join()}`;
   return [
@@ -80,7 +82,7 @@ function verdict(wanted: Wanted | null, ratio: number, ofCeiling: number | null)
 function remarks(result: ComparisonResult): string[] {
   if ("skipped" in result) return [];
   const { title, first, second } = result;
-  const notes = [first, second].filter(({ note }) => note !== "")
+  const notes = [first, second].filter(({ note }) => note !== "" && first.note !== second.note)
     .map(({ program, note }) => `${program} ${note}`);
   const losses = first.value !== null && second.value !== null
     ? [`first loss ${first.value.toFixed(3)} and ${second.value.toFixed(3)}`]

@@ -214,6 +214,29 @@ ${high}
 }`;
 }
 
+/** The same decoder with a suffix to all its names, for kernels that read several weights. */
+export function withSuffix(decoder: Decoder, suffix: string): Decoder {
+  if (suffix === "") return decoder;
+  const names = [
+    ...decoder.storage.map(({ name }) => name),
+    ...["wordsAt", "codesOf", "blockAt", "scaleAt", "zeroAt", "weightsAt", "Octet"],
+  ];
+  const fields = Object.keys(decoder.uniforms);
+  return {
+    ...decoder,
+    storage: decoder.storage.map((storage) => ({ ...storage, name: storage.name + suffix })),
+    uniforms: Object.fromEntries(
+      Object.entries(decoder.uniforms).map(([name, uniform]) => [name + suffix, uniform]),
+    ),
+    declarations: decoder.declarations
+      .replace(new RegExp(`\\b(${names.join("|")})\\b`, "g"), `$1${suffix}`)
+      .replace(
+        new RegExp(`\\bparameters\\.(${fields.join("|")})\\b`, "g"),
+        `parameters.$1${suffix}`,
+      ),
+  };
+}
+
 function read(name: string, tensor: Tensor, element: string): Storage {
   return { name, tensor, access: "read", element };
 }

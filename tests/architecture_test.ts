@@ -24,6 +24,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "pipeline/adapters",
     "pipeline/evaluation",
     "pipeline/initializers",
+    "pipeline/memory",
     "pipeline/quantizers",
     "pipeline/training",
   ],

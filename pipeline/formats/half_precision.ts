@@ -29,9 +29,11 @@ export function bfloat16ToFloat32<Buffer extends ArrayBufferLike = ArrayBuffer>(
  * if (bits.join() !== [0x3f80, 0x3f80, 0x3f82].join()) throw new Error("ties go to even");
  * ```
  */
-export function float32ToBfloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
+export function float32ToBfloat16(
+  values: Float32Array,
+  bits: Uint16Array<ArrayBuffer> = new Uint16Array(values.length),
+): Uint16Array<ArrayBuffer> {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const bits = new Uint16Array(values.length);
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
     bits[i] = (word & 0x7fffffff) > 0x7f800000
@@ -51,6 +53,10 @@ export function float16ToFloat32<Buffer extends ArrayBufferLike = ArrayBuffer>(
 }
 
 /** Nearest binary16 bits of binary32 values. Values that round beyond 65504 become infinite. */
-export function float32ToFloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
-  return new Uint16Array(new Float16Array(values).buffer);
+export function float32ToFloat16(
+  values: Float32Array,
+  bits: Uint16Array<ArrayBuffer> = new Uint16Array(values.length),
+): Uint16Array<ArrayBuffer> {
+  new Float16Array(bits.buffer, bits.byteOffset, bits.length).set(values);
+  return bits;
 }

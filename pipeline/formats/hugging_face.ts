@@ -38,6 +38,8 @@ export interface TensorSource {
   dtype(name: string): Dtype;
   /** The tensor as f32; from F32, F16, BF16 or F64. */
   readFloats(name: string): Float32Array<ArrayBuffer>;
+  /** Fills `values` with the tensor. */
+  readInto(name: string, values: Float32Array): void;
   /** The tensor piece by piece; a piece is valid until the next. */
   pieces(name: string): Iterable<Piece>;
   /** Its bytes as stored, piece by piece; `first` counts bytes. */
@@ -133,6 +135,10 @@ class FolderTensors implements TensorSource {
 
   readRows(name: string, first: number, count: number): Float32Array<ArrayBuffer> {
     return this.#file(name).readRows(name, first, count);
+  }
+
+  readInto(name: string, values: Float32Array): void {
+    this.#file(name).readInto(name, values);
   }
 
   pieces(name: string): Iterable<Piece> {

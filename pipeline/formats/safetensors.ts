@@ -169,6 +169,20 @@ export class SafetensorsFile {
   }
 
   /**
+   * Fills `values` with a tensor of as many elements.
+   *
+   * @throws {RangeError} If the tensor has another number of elements.
+   * @throws {UserError} As {@linkcode SafetensorsFile.readFloats}.
+   */
+  readInto(name: string, values: Float32Array): void {
+    const count = elementCount(this.#tensor(name).shape);
+    if (values.length !== count) {
+      throw new RangeError(`Cannot read "${name}" into ${values.length} values: it has ${count}`);
+    }
+    this.#fill(name, 0, values);
+  }
+
+  /**
    * Rows `first` to `first + count - 1` of a tensor's first dimension, as f32.
    *
    * @throws {RangeError} If the tensor has no such rows.

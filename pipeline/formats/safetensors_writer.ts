@@ -24,6 +24,8 @@ export class SafetensorsWriter {
   readonly #tensors: ReadonlyMap<string, TensorInfo>;
   /** Bytes that are not written yet, of tensors that are not complete. */
   readonly #missing: Map<string, number>;
+  /** Used again and again, because the collector is late with memory outside of its heap. */
+  #rounded = new Uint16Array(0);
   #open = true;
 
   private constructor(
@@ -91,10 +93,13 @@ export class SafetensorsWriter {
       );
     }
     const start = this.#dataStart + begin + (first ?? 0);
+    const block = Math.min(CONVERSION_BLOCK, values.length);
+    if (rounded && this.#rounded.length < block) this.#rounded = new Uint16Array(block);
     if (rounded) {
       const round = dtype === "F16" ? float32ToFloat16 : float32ToBfloat16;
       for (let at = 0; at < values.length; at += CONVERSION_BLOCK) {
-        this.#writeAt(start + at * 2, round(values.subarray(at, at + CONVERSION_BLOCK)));
+        const block = values.subarray(at, at + CONVERSION_BLOCK);
+        this.#writeAt(start + at * 2, round(block, this.#rounded.subarray(0, block.length)));
       }
     } else {
       this.#writeAt(start, values);

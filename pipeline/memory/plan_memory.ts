@@ -52,22 +52,24 @@ export interface MemoryContext {
 export async function planMemory(plan: Plan, context: MemoryContext): Promise<PlanWithMemory> {
   const forecasts = new Forecasts(plan, context.stages);
   const memory = new Map<string, PlannedMemory>();
-  const shortages = new Map<string, Problem>();
   const stages: PlannedStage[] = [];
   for (const stage of plan.stages) {
     const planned = stage.decision.action === "cached"
       ? null
       : await memoryOf(stage, forecasts, context);
     stages.push(planned === null ? stage : resolved(stage, planned));
-    if (planned === null) continue;
-    memory.set(stage.key, planned);
-    const lacking = shortage(planned, context);
+    if (planned !== null) memory.set(stage.key, planned);
+  }
+  const decided = { ...plan, stages };
+  const shortages = new Map<string, Problem>();
+  for (const stage of stages) {
+    const lacking = shortage(memory.get(stage.key) ?? null, context);
     if (lacking === null) continue;
-    const remedy = await findRemedy(stage, plan, {
+    const remedy = await findRemedy(stage, decided, {
       stages: context.stages,
       fits: async (changes) => {
-        const changed = await forecasts.of(stage.key, changes);
-        const memory = changed === null ? null : attempt(() => rehearse(changed, context.model));
+        const forecast = await new Forecasts(decided, context.stages).of(stage.key, changes);
+        const memory = forecast && attempt(() => rehearse(forecast, context.model));
         return memory !== null && fits(memory, context.limits);
       },
     });
@@ -75,7 +77,7 @@ export async function planMemory(plan: Plan, context: MemoryContext): Promise<Pl
     const position = plan.experiment.position(remedy.path ?? stage.id.split(".")[0] ?? "");
     shortages.set(message, { position, message });
   }
-  return { ...plan, stages, memory, shortages: [...shortages.values()] };
+  return { ...decided, memory, shortages: [...shortages.values()] };
 }
 
 async function memoryOf(

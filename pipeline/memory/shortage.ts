@@ -17,12 +17,12 @@ export function fits({ device, largestTensor, host }: StageMemory, limits: Memor
     (device === null || limits.device === null || device.peak <= limits.device);
 }
 
-/** What lacks, as a clause ("it needs ..., but ... has ..."); null if the stage fits. */
+/** What lacks, as a clause ("it needs ..., but ... has ..."); null if the stage fits, or nothing is known of it. */
 export function shortage(
-  memory: StageMemory,
+  memory: StageMemory | null,
   { limits, model }: { readonly limits: MemoryLimits; readonly model: MemoryModel | null },
 ): string | null {
-  if (fits(memory, limits)) return null;
+  if (memory === null || fits(memory, limits)) return null;
   const { device, host } = memory;
   if (device !== null && limits.device !== null && device.peak > limits.device) {
     return `it needs ${gigabytes(device.peak)} on the device (${largest(device)}), but ` +

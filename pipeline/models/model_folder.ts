@@ -95,6 +95,13 @@ export class ModelFolder implements ModelSource, Disposable {
     return Promise.resolve(readWeight(this.tensors, linear, this.moduleFormat(linear.path)));
   }
 
+  /** Fills `values` with a dense weight, for callers that use memory again. */
+  readWeight({ path, rows, columns }: LinearShape, values: Float32Array): void {
+    const name = `${path}.weight`;
+    expectShape(this.tensors, name, [rows, columns]);
+    this.tensors.readInto(name, values);
+  }
+
   floats(name: string): Promise<Float32Array> {
     const stored = this.storedName(name);
     const shape = this.#shapes.get(name);

@@ -10,6 +10,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { Stage } from "../graph/stage.ts";
 import { modelLinears } from "../models/architecture.ts";
+import type { ModelConfig } from "../models/config.ts";
 import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
 import { copyPlainTensors, ModelWriter, plainOutlines } from "../models/model_writer.ts";
 import { formatBytes, weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
@@ -60,15 +61,13 @@ export const quantize: Stage<QuantizeParameters> = {
     return {
       outline: plainOutline({ config: source.config, moduleFormat: () => format }),
       rehearse: ({ ledger }) => {
-        ledger.phase("layer by layer");
+        ledger.take("host", "a layer", 4 * largestLinear(source.config));
         for (const { rows, columns } of modelLinears(source.config)) {
-          const weight = ledger.take("host", "a layer", 4 * rows * columns);
           // One byte for each code before they are packed.
           const unpacked = format === null
             ? 0
             : rows * columns + formatBytes(format, rows, columns);
           ledger.take("host", "its codes", unpacked).drop();
-          weight.drop();
         }
       },
     };
@@ -93,15 +92,17 @@ export const quantize: Stage<QuantizeParameters> = {
       ),
       ...plainOutlines(source),
     ]);
+    // One layer at a time, all in the same place.
+    const memory = new Float32Array(largestLinear(source.config));
     let bytes = 0;
     let weights = 0;
     for (const [done, linear] of linears.entries()) {
       context.signal.throwIfAborted();
       context.report({ activity: `quantizing ${linear.path}`, done, total: linears.length });
       const { rows, columns, path } = linear;
-      const dense = await source.weight(linear);
-      if (dense.format !== "dense") throw new RangeError(`${path} is not dense`);
-      const weight = quantizer.quantize(dense.values, rows, columns, options, path);
+      const dense = memory.subarray(0, rows * columns);
+      source.readWeight(linear, dense);
+      const weight = quantizer.quantize(dense, rows, columns, options, path);
       for (const { name, values } of weightTensors(path, weight)) writer.write(name, values);
       bytes += weightBytes(weight);
       weights += rows * columns;
@@ -126,3 +127,8 @@ export const quantize: Stage<QuantizeParameters> = {
     };
   },
 };
+
+/** Weights of the largest linear layer. */
+function largestLinear(config: ModelConfig): number {
+  return Math.max(...modelLinears(config).map(({ rows, columns }) => rows * columns));
+}

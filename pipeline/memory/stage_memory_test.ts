@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { plainMemory } from "../../kernels/counting/memory_model.ts";
+import { cpuInfo } from "../../kernels/cpu/info.ts";
+import { cpuMemory } from "../../kernels/cpu/memory_model.ts";
+import { webgpuMemory } from "../../kernels/webgpu/memory_model.ts";
+import { rehearse, type StageMemory } from "./stage_memory.ts";
+import { forecastChain, LORA, QUANTIZED, SEVEN_BILLION, training } from "./testing/forecasts.ts";
+
+/** A GPU as large ones are: subgroups of 32, bindings of 2 GiB. */
+const GPU = webgpuMemory({
+  class: "gpu",
+  subgroupSize: 32,
+  preamble: "",
+  maxWorkgroupStorageBytes: 49152,
+  maxWorkgroupInvocations: 1024,
+  maxWorkgroupsPerDimension: 65535,
+  maxBindingBytes: 2 ** 31 - 4,
+}, { name: "webgpu", class: "test", description: "a GPU", maxTensorBytes: 2 ** 32 });
+
+async function sevenBillion(checkpointing: boolean, model = GPU): Promise<StageMemory> {
+  const forecasts = await forecastChain(SEVEN_BILLION, [
+    QUANTIZED,
+    LORA,
+    training({ length: 2048, activation_checkpointing: checkpointing }),
+  ]);
+  const last = forecasts.at(-1);
+  assert.ok(last);
+  return rehearse(last, model);
+}
+
+function bytesOf({ device }: StageMemory, what: string): number | undefined {
+  return device?.items.find((item) => item.what === what)?.bytes;
+}
+
+Deno.test("7B LoRA at INT4 with 2048 tokens is planned under 10 GB, from the config alone", async () => {
+  for (const model of [GPU, cpuMemory(cpuInfo())]) {
+    const memory = await sevenBillion(true, model);
+    assert.ok(memory.device && memory.device.peak < 10e9, `${memory.device?.peak} bytes`);
+    assert.ok(memory.device.peak > 8e9, "weights and what trains are more than 6 GB");
+  }
+  const without = await sevenBillion(false);
+  assert.ok(without.device && without.device.peak > 20e9, "all activations are kept");
+});
+
+Deno.test("every kind of a 7B plan is what its shapes say", async () => {
+  const memory = await sevenBillion(true);
+  const linears = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008);
+  assert.equal(bytesOf(memory, "weight codes"), linears / 2);
+  assert.equal(bytesOf(memory, "scales and zeros"), 2 * 4 * linears / 32);
+  assert.equal(bytesOf(memory, "embedding"), 4 * 32000 * 4096);
+  assert.equal(bytesOf(memory, "head"), 4 * 32000 * 4096);
+  assert.equal(bytesOf(memory, "norms and biases"), 4 * 65 * 4096);
+  const adapters = 32 * 16 * (4 * 2 * 4096 + 3 * (4096 + 11008));
+  assert.equal(bytesOf(memory, "trained parameters"), 4 * adapters);
+  assert.equal(bytesOf(memory, "gradients"), 4 * adapters);
+  assert.equal(bytesOf(memory, "optimizer moments"), 8 * adapters);
+  // The input of every block, its last output, and the normalized output of the last.
+  assert.equal(bytesOf(memory, "block inputs"), 4 * 2048 * 4096 * (32 + 1 + 1));
+  const sum = memory.device?.items.reduce((sum, { bytes }) => sum + bytes, 0);
+  assert.equal(sum, memory.device?.peak);
+});
+
+Deno.test("without checkpointing every block keeps its activations", async () => {
+  const [on, off] = [await sevenBillion(true), await sevenBillion(false)];
+  const kept = bytesOf(off, "activations") ?? 0;
+  assert.equal(kept, 32 * (bytesOf(on, "activations") ?? 0));
+  const widths = 7 * 4096 + 3 * 11008 + 32 + 7 * 16;
+  assert.equal(kept, 32 * 4 * 2048 * widths);
+});
+
+Deno.test("a float takes eight bytes on the reference device", async () => {
+  const forecasts = await forecastChain(SEVEN_BILLION, [QUANTIZED, LORA, training()]);
+  const last = forecasts.at(-1);
+  assert.ok(last);
+  const [single, double] = [4, 8].map((width) =>
+    rehearse(last, plainMemory("test", Infinity, width as 4 | 8))
+  ) as [StageMemory, StageMemory];
+  assert.equal(bytesOf(double, "head"), 2 * (bytesOf(single, "head") ?? 0));
+  assert.equal(bytesOf(double, "weight codes"), bytesOf(single, "weight codes"));
+});
+
+Deno.test("a stage that computes nothing has no device memory; a device in host memory counts there", async () => {
+  const [quantized, , trained] = await forecastChain(SEVEN_BILLION, [QUANTIZED, LORA, training()]);
+  assert.ok(quantized && trained);
+  const quantizing = rehearse(quantized, GPU);
+  assert.equal(quantizing.device, null);
+  // One layer in f32, its codes in bytes, and its packed codes with scales and zeros.
+  const largest = 4096 * 11008;
+  assert.ok(quantizing.host.peak > largest * (4 + 1 + 0.75));
+  assert.ok(quantizing.host.peak < largest * (4 + 1 + 0.75) + 200e6, "never the whole model");
+  const [onGpu, onCpu] = [rehearse(trained, GPU), rehearse(trained, cpuMemory(cpuInfo()))];
+  assert.ok(onGpu.host.peak < 1e9 && onCpu.host.peak > 6e9);
+});

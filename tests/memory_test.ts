@@ -1,0 +1,153 @@
+/**
+ * What `plan` says of memory is what a run takes: four models of different shape through every stage,
+ * each stage in a fresh process. The host's numbers include the process itself (about 85 MB), which
+ * is most of them for the smallest model.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { type MeasuredMemory, measureMemory, writeRandomModel } from "./support/measured_memory.ts";
+import { testUnless } from "./support/optional.ts";
+
+/** By what sets them apart. */
+const MODELS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  tiny: {
+    hidden_size: 64,
+    intermediate_size: 160,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    vocab_size: 512,
+  },
+  "wide, with a large vocabulary, tied": {
+    hidden_size: 1024,
+    intermediate_size: 2048,
+    num_hidden_layers: 1,
+    num_attention_heads: 16,
+    vocab_size: 16000,
+    tie_word_embeddings: true,
+  },
+  "deep, with grouped queries": {
+    hidden_size: 256,
+    intermediate_size: 704,
+    num_hidden_layers: 16,
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    vocab_size: 1024,
+  },
+  "with biases and norms of queries and keys": {
+    model_type: "qwen3",
+    attention_bias: true,
+    head_dim: 64,
+    hidden_size: 512,
+    intermediate_size: 1536,
+    num_hidden_layers: 4,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    vocab_size: 8192,
+  },
+};
+
+/** Longer than what a merge compares. */
+const TEXT = Array.from(
+  { length: 200 },
+  (_, line) => `${line}: the ${line % 2 === 0 ? "cat" : "dog"} sat on mat ${line % 7} all day.\n`,
+).join("");
+
+const LORA = `
+  base: { stage: quantize, model: model, quantizer: { method: rtn, bits: 4, group_size: 32 } }
+  adapter: { stage: initialize, from: base, form: lora, rank: 8 }
+  tuned:
+    { stage: train, from: adapter, data: { text: text.txt }, steps: 2, batch_size: 2, length: 64, dropout: 0.1 }
+  merged: { stage: merge, from: tuned }
+  quality:
+    { stage: evaluate, from: merged, tasks: [{ task: perplexity, data: { text: held_out.txt }, window: 64 }] }
+`;
+
+const FULL = `
+  base: { stage: quantize, model: model, quantizer: { method: none } }
+  adapter: { stage: initialize, from: base, form: full }
+  tuned:
+    stage: train
+    from: adapter
+    data: { text: text.txt }
+    steps: 2
+    batch_size: 2
+    length: 64
+    activation_checkpointing: true
+`;
+
+for (const [name, config] of Object.entries(MODELS)) {
+  Deno.test(`the planned memory is the measured one: ${name}`, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await writeRandomModel(join(folder, "model"), { max_position_embeddings: 256, ...config });
+      await Deno.writeTextFile(join(folder, "text.txt"), TEXT);
+      await Deno.writeTextFile(join(folder, "held_out.txt"), TEXT.slice(0, 3000));
+      for (const [kind, graph] of [["lora", LORA], ["full", FULL]] as const) {
+        const file = join(folder, `${kind}.yaml`);
+        await Deno.writeTextFile(file, `name: ${kind}\nseed: 1\ngraph:${graph}`);
+        const stages = await measureMemory(file, join(folder, "runs"), "cpu");
+        stages.forEach((stage) => check(stage, kind));
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+/** An evaluation is planned for a long text: its losses are collected in a quarter of a megabyte. */
+const COLLECTED_LOSSES = 4 * 2 ** 16;
+
+function check({ id, stage, device, host }: MeasuredMemory, kind: string): void {
+  const shown = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
+  if (device !== null) {
+    const more = stage === "evaluate" ? COLLECTED_LOSSES : 0;
+    assert.ok(
+      device.planned >= 0.9 * device.measured && device.planned <= 1.1 * device.measured + more,
+      `${kind} ${id}: the device took ${shown(device.measured)}, planned were ${
+        shown(device.planned)
+      }`,
+    );
+  }
+  assert.ok(
+    Math.abs(host.planned - host.measured) <= 0.2 * host.measured,
+    `${kind} ${id}: the host took ${shown(host.measured)}, planned were ${shown(host.planned)}`,
+  );
+}
+
+/** The shape of TinyLlama 1.1B. */
+const LARGE = {
+  hidden_size: 2048,
+  intermediate_size: 5632,
+  num_hidden_layers: 22,
+  num_attention_heads: 32,
+  num_key_value_heads: 4,
+  vocab_size: 32000,
+  max_position_embeddings: 2048,
+};
+
+testUnless(
+  Deno.env.get("EQUIPOISE_LARGE_TESTS") === undefined
+    ? "EQUIPOISE_LARGE_TESTS is not set; it takes a quarter of an hour and 10 GB of disk"
+    : null,
+  "1.1B parameters go through all stages within 12 GB of host memory",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await writeRandomModel(join(folder, "model"), LARGE);
+      await Deno.writeTextFile(join(folder, "text.txt"), TEXT);
+      await Deno.writeTextFile(join(folder, "held_out.txt"), TEXT.slice(0, 600));
+      const file = join(folder, "large.yaml");
+      await Deno.writeTextFile(file, `name: large\nseed: 1\ngraph:${LORA}`);
+      for (const stage of await measureMemory(file, join(folder, "runs"), "cpu")) {
+        check(stage, "large");
+        assert.ok(stage.host.measured <= 12e9, `${stage.id}: ${stage.host.measured} bytes`);
+        console.log(stage);
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);

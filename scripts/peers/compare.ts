@@ -60,8 +60,11 @@ export async function compare(
 
 /** Median and quartiles. */
 export interface Quartiles {
+  /** A quarter of the numbers is below. */
   readonly low: number;
+  /** Half of them is below. */
   readonly median: number;
+  /** A quarter of them is above. */
   readonly high: number;
 }
 

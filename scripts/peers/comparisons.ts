@@ -20,7 +20,9 @@ export type ProgramName =
 
 /** One side of a comparison. */
 export interface Side {
+  /** Who. */
   readonly program: ProgramName;
+  /** What. */
   readonly workload: Workload;
 }
 
@@ -28,6 +30,7 @@ export interface Side {
 export interface Wanted {
   /** The ceiling is that of vectors of 128 bits, which WebAssembly has everywhere. */
   readonly of: "second" | "ceiling";
+  /** 1 for "as fast". */
   readonly share: number;
 }
 
@@ -35,7 +38,9 @@ export interface Wanted {
 export interface ComparisonPlan {
   /** "f32 product, 512x768 -> 768". */
   readonly title: string;
+  /** Ours. */
   readonly first: Side;
+  /** What it is measured by. */
   readonly second: Side;
   /** What is hoped for; null if only the numbers count. */
   readonly wanted: Wanted | null;

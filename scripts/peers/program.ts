@@ -13,6 +13,7 @@ export interface ProgramCommand {
   readonly name: string;
   /** Program and arguments. */
   readonly command: readonly string[];
+  /** Variables beside those of this process. */
   readonly env?: Readonly<Record<string, string>>;
 }
 

@@ -21,6 +21,7 @@ const JAX = "@jax-js/jax@0.1.25";
 export interface ProgramOptions {
   /** Of our side. */
   readonly device: string;
+  /** Of every program. */
   readonly threads: number;
 }
 

@@ -8,7 +8,9 @@
 
 /** A model: its `config.json`, and a folder if its weights are not random. */
 export interface PeerModel {
+  /** The parsed file, as far as it decides what is computed. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** Of `*.safetensors`. */
   readonly folder?: string;
 }
 

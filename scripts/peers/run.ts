@@ -13,6 +13,7 @@ import { unitOf, workOf } from "./protocol.ts";
 
 /** Rates of one side. */
 export interface SideResult {
+  /** "PyTorch". */
   readonly program: string;
   /** What differs from the workload. */
   readonly note: string;
@@ -20,6 +21,7 @@ export interface SideResult {
   readonly value: number | null;
   /** Work per second, by sample, in the order measured. */
   readonly rates: readonly number[];
+  /** Of them. */
   readonly rate: Quartiles;
 }
 
@@ -48,12 +50,15 @@ export interface PeerCeilings {
 export interface PeersReport {
   /** Tells this JSON from others. */
   readonly format: "equipoise/peers";
+  /** Of the schema. */
   readonly version: 1;
   /** ISO 8601, UTC. */
   readonly started: string;
+  /** ISO 8601, UTC. */
   readonly finished: string;
   /** Runnable processes over the last minute, when the run started and when it ended. */
   readonly loadAverage: readonly [number, number];
+  /** Of every program. */
   readonly threads: number;
   /** Processors that all programs were bound to; null if they were not. */
   readonly processors: readonly number[] | null;
@@ -61,13 +66,17 @@ export interface PeersReport {
   readonly programs: Readonly<Record<string, string>>;
   /** What our device can do at most; null if unknown. */
   readonly ceilings: PeerCeilings | null;
+  /** In the order measured. */
   readonly results: readonly ComparisonResult[];
 }
 
 /** What to run. */
 export interface PeersOptions extends ProgramOptions {
+  /** To bind every program to; null to bind none. */
   readonly processors: readonly number[] | null;
+  /** How often and how long. */
   readonly effort: ComparisonEffort;
+  /** Called before each comparison. */
   readonly onStart?: (title: string, done: number, total: number) => void;
 }
 

@@ -23,6 +23,7 @@ export interface PeerJob {
 
 /** The program cannot do this; the message says why. */
 export class UnsupportedWorkload extends Error {
+  /** Told apart by it in stack traces. */
   override readonly name = "UnsupportedWorkload";
 }
 

@@ -9,18 +9,7 @@
  * @module
  */
 
-/** What of a `config.json` decides the tensors. */
-export interface GgufConfig {
-  readonly hidden_size: number;
-  readonly intermediate_size: number;
-  readonly num_hidden_layers: number;
-  readonly num_attention_heads: number;
-  readonly num_key_value_heads: number;
-  readonly max_position_embeddings: number;
-  readonly vocab_size: number;
-  readonly tie_word_embeddings: boolean;
-  readonly rms_norm_eps: number;
-}
+import type { ModelShape } from "../../../pipeline/bench/models.ts";
 
 /** Types of metadata values. */
 const VALUE = { u32: 4, f32: 6, string: 8, array: 9, i32: 5 } as const;
@@ -43,7 +32,7 @@ interface TensorInfo {
 }
 
 /** Writes a model of this shape; weights are random codes with a scale that keeps them near 0.02. */
-export async function writeRandomGguf(path: string, config: GgufConfig): Promise<void> {
+export async function writeRandomGguf(path: string, config: ModelShape): Promise<void> {
   const tensors = tensorsOf(config);
   const ones = (bytes: number) => new Uint8Array(new Float32Array(bytes / 4).fill(1).buffer);
   const parts = function* () {
@@ -63,7 +52,7 @@ export async function writeRandomGguf(path: string, config: GgufConfig): Promise
   await Deno.writeFile(path, padded);
 }
 
-function tensorsOf(config: GgufConfig): TensorInfo[] {
+function tensorsOf(config: ModelShape): TensorInfo[] {
   const { hidden_size: hidden, intermediate_size: inner, vocab_size: vocabulary } = config;
   const keys = hidden / config.num_attention_heads * config.num_key_value_heads;
   const matrix = (name: string, inputs: number, outputs: number) => ({
@@ -97,7 +86,7 @@ function tensorsOf(config: GgufConfig): TensorInfo[] {
   ];
 }
 
-function headerOf(config: GgufConfig, tensors: readonly TensorInfo[]): Uint8Array<ArrayBuffer> {
+function headerOf(config: ModelShape, tensors: readonly TensorInfo[]): Uint8Array<ArrayBuffer> {
   const bytes = new ByteWriter();
   const heads = config.num_attention_heads;
   const words = Array.from({ length: config.vocab_size }, (_, id) => vocabularyEntry(id));

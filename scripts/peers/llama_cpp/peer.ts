@@ -9,9 +9,10 @@
  */
 
 import { pathToFileURL } from "node:url";
+import type { ModelShape } from "../../../pipeline/bench/models.ts";
 import { type PeerJob, serve, UnsupportedWorkload } from "../serve.ts";
 import type { Workload } from "../protocol.ts";
-import { type GgufConfig, writeRandomGguf } from "./gguf.ts";
+import { writeRandomGguf } from "./gguf.ts";
 
 /** The little of node-llama-cpp 3 that is used here. */
 interface NodeLlamaCpp {
@@ -66,7 +67,7 @@ async function prepare(workload: Workload): Promise<PeerJob> {
   if (workload.kind !== "prompt" && workload.kind !== "generate") {
     throw new UnsupportedWorkload(`llama.cpp is not compared on ${workload.kind}`);
   }
-  const config = workload.model.config as unknown as GgufConfig;
+  const config = workload.model.config as unknown as ModelShape;
   // A file of its own for each: a model that is still in memory reads from its file.
   const modelPath = `${folder}/${crypto.randomUUID()}.gguf`;
   await writeRandomGguf(modelPath, config);

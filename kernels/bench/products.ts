@@ -18,9 +18,13 @@ export function productBenchmarks(size: BenchmarkSize): KernelBenchmark[] {
   ];
 }
 
-/** Linear layers in every format, forward and transposed, over numbers of rows. */
+/**
+ * Linear layers in every format, forward and transposed, over numbers of rows; first the shape by
+ * which software renderers are judged (docs/benchmarks.md).
+ */
 export function layerSweep(): KernelBenchmark[] {
-  return LAYERS.flatMap(({ inputs, outputs, usual }) =>
+  const software = { tokens: 64, inputs: 512, outputs: 1024 };
+  const sweep = LAYERS.flatMap(({ inputs, outputs, usual }) =>
     ROWS.flatMap((tokens) =>
       WEIGHT_FORMATS.flatMap((format) => {
         const size = { tokens, inputs, outputs };
@@ -29,6 +33,7 @@ export function layerSweep(): KernelBenchmark[] {
       })
     )
   );
+  return [linear(software, "dense"), linear(software, "int4"), ...sweep];
 }
 
 /** A linear layer's product. */

@@ -46,7 +46,7 @@ function groups(): Group[] {
     },
     {
       name: "int4",
-      M: 7,
+      M: 17,
       layers: [
         { weight: int4(64, 96), adapter: { rank: 8 } },
         { weight: int4(32, 96), adapter: { rank: 8 } },

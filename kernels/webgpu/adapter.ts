@@ -240,6 +240,7 @@ function profileOf(
     maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
     maxBindingBytes: roundDown(limits.maxStorageBufferBindingSize),
+    maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
   };
 }
 

@@ -6,7 +6,7 @@ import { type Case, checkCase } from "../testing/case.ts";
 import { randomDense, randomInteger, type WeightData } from "../testing/weights.ts";
 import { openWebgpu } from "./adapter.ts";
 import { matmul } from "./gemm.ts";
-import { linearGroup } from "./linear_group.ts";
+import { linearGroup, linearGroupTransposed } from "./linear_group.ts";
 import { lowRankBackward } from "./low_rank.ts";
 import type { Dispatch, KernelContext, Profile } from "./program.ts";
 import { linear, linearTransposed } from "./quantized_linear.ts";
@@ -132,12 +132,12 @@ function int4(rows: number, columns: number, blockColumns: number): Weight {
   };
 }
 
-/** A layer with a bias and an adapter of rank 4, over `M` rows. */
-function adaptedLayer(weight: Weight, M: number, bias: Tensor): GroupedLinear {
+/** A layer with an adapter of rank 4, maybe a bias, over `M` rows. */
+function adaptedLayer(weight: Weight, M: number, bias: Tensor | null): GroupedLinear {
   const { rows: N, columns: K } = weight;
   return {
     weight,
-    bias,
+    ...(bias ? { bias } : {}),
     output: tensor([M, N]),
     adapter: {
       a: tensor([4, K]),
@@ -204,6 +204,23 @@ Deno.test("products fit the eight storage buffers of every WebGPU device", () =>
         assert.ok(bindings.length <= 8, `${label} binds ${bindings.length} buffers`);
       }
     }
+  }
+});
+
+Deno.test("hardware computes layers that share an input at once, as far as bindings reach", () => {
+  const M = 64;
+  const layers = ["queries", "keys", "values"].map(() => adaptedLayer(int4(64, 64, 32), M, null));
+  const input = tensor([M, 64]);
+  const hidden = layers.length;
+  for (const [maxStorageBuffers, expected] of [[32, 1], [13, 2], [8, 3]] as const) {
+    const context = contextOf({ ...profileOf("gpu", 32), maxStorageBuffers });
+    const dispatches = linearGroup(context, { input, layers });
+    assert.equal(dispatches.length, hidden + expected, `${maxStorageBuffers} buffers`);
+    for (const { bindings } of dispatches) assert.ok(bindings.length <= maxStorageBuffers);
+    const gradients = layers.map(({ weight, output }) => ({ weight, gradOutput: output }));
+    const backward = linearGroupTransposed(context, { layers: gradients, gradInput: input });
+    assert.equal(backward.length, maxStorageBuffers >= 13 ? 1 : hidden);
+    for (const { bindings } of backward) assert.ok(bindings.length <= maxStorageBuffers);
   }
 });
 

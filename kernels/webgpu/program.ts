@@ -28,6 +28,8 @@ export interface Profile {
   readonly maxWorkgroupsPerDimension: number;
   /** Bytes that one binding reaches, a multiple of 256; tensors may be larger (see `shards.ts`). */
   readonly maxBindingBytes: number;
+  /** Storage buffers of a dispatch; without it the 8 that every WebGPU device has. */
+  readonly maxStorageBuffers?: number;
   /** Choices measured on this device; without them those of `tuning.ts` for its class hold. */
   readonly tuning?: Tuning;
 }

@@ -98,6 +98,7 @@ function dequantizeRows(
   });
 }
 
-function factor(weight: Weight, transposed: boolean): Product["right"] {
+/** A weight as the right factor of a product. */
+export function factor(weight: Weight, transposed: boolean): Product["right"] {
   return weight.format === "dense" ? { tensor: weight.values, transposed } : { weight, transposed };
 }

@@ -21,7 +21,7 @@ import { dispatchOf, f32, type Storage, u32 } from "./wgsl.ts";
 const ROWS = 4;
 
 /** Rows that these kernels take on hardware, in two dispatches: more are as fast in tiles. */
-const MOST_ROWS = 2 * ROWS;
+export const MOST_ROWS: number = 2 * ROWS;
 
 /** Rows that they take on software, where tiles of four rows waste little from three on. */
 const MOST_ROWS_IN_LANES = 2;

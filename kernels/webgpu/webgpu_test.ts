@@ -22,6 +22,8 @@ const HARDWARE: Readonly<Record<"generic" | "gpu", () => readonly (readonly [str
         "matmul tn",
         "columnSum",
         "lowRankBackward",
+        "linearGroup",
+        "linearGroupTransposed",
         "rmsNormBackward",
         "rope",
         "attention",

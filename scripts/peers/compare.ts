@@ -21,6 +21,12 @@ export const COMPARISON_EFFORT: ComparisonEffort = { rounds: 4, sampleSeconds: 0
 /** Calls of a sample at most. */
 const MOST_CALLS = 1000;
 
+/** Calls that take this many seconds are measured in {@linkcode SLOW_ROUNDS} at most. */
+const SLOW_SECONDS = 5;
+
+/** Four samples of either. */
+const SLOW_ROUNDS = 2;
+
 /** Times of two programs, in the order measured. */
 export interface Comparison {
   /** Seconds of one call of the first. */
@@ -42,15 +48,17 @@ export async function compare(
 ): Promise<Comparison> {
   const sampler = async (timer: Timer) => {
     await timer(1);
-    const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(sampleSeconds / await timer(1))));
-    return async () => await timer(calls) / calls;
+    const seconds = await timer(1);
+    const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(sampleSeconds / seconds)));
+    return { seconds, sample: async () => await timer(calls) / calls };
   };
-  const [sampleFirst, sampleSecond] = [await sampler(first), await sampler(second)];
+  const [one, other] = [await sampler(first), await sampler(second)];
+  const isSlow = Math.max(one.seconds, other.seconds) > SLOW_SECONDS;
   const times: { first: number[]; second: number[] } = { first: [], second: [] };
   const ratios: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const [a, b] = [await sampleFirst(), await sampleSecond()];
-    const [c, d] = [await sampleSecond(), await sampleFirst()];
+  for (let round = 0; round < (isSlow ? Math.min(rounds, SLOW_ROUNDS) : rounds); round++) {
+    const [a, b] = [await one.sample(), await other.sample()];
+    const [c, d] = [await other.sample(), await one.sample()];
     times.first.push(a, d);
     times.second.push(b, c);
     ratios.push((b + c) / (a + d));

@@ -30,6 +30,12 @@ Deno.test("compare() is not misled by a machine that slows down steadily", async
   for (const ratio of ratios) assert.ok(Math.abs(ratio - 2) < 1e-12, `${ratio}`);
 });
 
+Deno.test("compare() measures slow programs less often", async () => {
+  const { timer } = machine(() => 1);
+  const { first, ratios } = await compare(timer("a", 1), timer("b", 6));
+  assert.deepEqual([first.length, ratios], [4, [6, 6]]);
+});
+
 Deno.test("quartiles() are linear between the nearest values", () => {
   assert.deepEqual(quartiles([4, 1, 3, 2]), { low: 1.75, median: 2.5, high: 3.25 });
   assert.deepEqual(quartiles([7]), { low: 7, median: 7, high: 7 });

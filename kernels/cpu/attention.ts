@@ -7,23 +7,26 @@
 
 import type { Arguments } from "../shapes.ts";
 import {
-  BLOCK,
   checkHeadDim,
+  firstBlock,
   maskScores,
   multiplyTile,
-  offsets,
   overScorePanels,
-  packPanels,
-  packTransposed,
-  paddedDim,
   type Pair,
   type Products,
-  row,
-  rowsOf,
   SCORE_STRIDE,
   scoreTiles,
   scratchParts,
 } from "./attention_blocks.ts";
+import {
+  BLOCK,
+  offsets,
+  packPanels,
+  packTransposed,
+  paddedDim,
+  row,
+  rowsOf,
+} from "./attention_panels.ts";
 import { at, kernel, type KernelBuilder } from "./kernel.ts";
 import { exp, log } from "./math.ts";
 import type { Recorder } from "./recording.ts";
@@ -139,17 +142,6 @@ const attentionKernel = kernel(
     });
   },
 );
-
-/** The block of the first key that the query at `first` sees. */
-export function firstBlock(
-  f: KernelBuilder,
-  first: Local<"i32">,
-  window: Local<"i32">,
-): Local<"i32"> {
-  const before = f.let(i32.sub(window, 1));
-  const key = f.let(select(i32.sub(first, before), i32.const(0), i32.gtU(first, before)));
-  return f.let(i32.sub(key, i32.remU(key, BLOCK)));
-}
 
 /** Per query of the block: of the scores so far, the maximum and the sum of exponentials below it. */
 interface Softmax {

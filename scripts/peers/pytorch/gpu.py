@@ -62,7 +62,7 @@ def peft_training(workload):
     tokens = workloads.rows_of(workload, "cuda")
     model.loss = lambda rows: model(input_ids=rows, labels=rows).loss
     trainer = workloads.Trainer(model)
-    return workloads.Job(lambda: trainer.step(tokens), note=f"base in {arguments.dtype}")
+    return workloads.Job(lambda: trainer.step(tokens), note=f"{arguments.dtype} base")
 
 
 serve(describe, prepare, torch.cuda.synchronize)

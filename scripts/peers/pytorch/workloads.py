@@ -41,6 +41,10 @@ def linear(workload, device, dtype):
     values = torch.randn(tokens, inputs, device=device, dtype=dtype)
     weight = torch.randn(outputs, inputs, device=device, dtype=dtype) * 0.02
     output = torch.empty(tokens, outputs, device=device, dtype=dtype)
+    if workload["weight"] == "f32" and tokens == 1:
+        # A matrix-vector product, which a product with a matrix of one row is not in every BLAS.
+        vector, result = values[0], output[0]
+        return Job(lambda: torch.mv(weight, vector, out=result))
     if workload["weight"] == "f32":
         transposed = weight.t()
         return Job(lambda: torch.mm(values, transposed, out=output))
@@ -91,7 +95,7 @@ def train(workload, device, dtype):
         model.add_lora(workload["rank"])
     trainer = Trainer(model)
     # Debian's PyTorch has no 4-bit layers; bitsandbytes, which has, needs a GPU.
-    note = f"frozen base in {name_of(dtype)}" if workload["method"] == "lora" else ""
+    note = f"{name_of(dtype)} base" if workload["method"] == "lora" else ""
     return Job(lambda: trainer.step(tokens), value, note)
 
 
@@ -103,7 +107,7 @@ def evaluate(workload, device, dtype):
         with torch.inference_mode():
             return model.loss(tokens)
 
-    return Job(call, call().item(), f"weights in {name_of(dtype)}")
+    return Job(call, call().item(), f"{name_of(dtype)} weights")
 
 
 def name_of(dtype):

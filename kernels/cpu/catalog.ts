@@ -8,6 +8,7 @@ import { absmaxKernels } from "./absmax.ts";
 import { activationKernels } from "./activation.ts";
 import { attentionKernels } from "./attention.ts";
 import { attentionBackwardKernels } from "./attention_backward.ts";
+import { cacheKernels } from "./cache.ts";
 import { columnSumKernels } from "./column_sum.ts";
 import { crossEntropyKernels } from "./cross_entropy.ts";
 import { dequantizeKernels } from "./dequantize.ts";
@@ -20,6 +21,7 @@ import { optimizerKernels } from "./optimizer.ts";
 import { poolingKernels } from "./pooling.ts";
 import { rmsNormKernels } from "./rms_norm.ts";
 import { ropeKernels } from "./rope.ts";
+import { sampleKernels } from "./sample.ts";
 import { vectorKernels } from "./vector_product.ts";
 
 /** All kernels. */
@@ -40,4 +42,6 @@ export const CATALOG: readonly Kernel<Parameters>[] = [
   ...optimizerKernels,
   ...poolingKernels,
   ...lowRankKernels,
+  ...cacheKernels,
+  ...sampleKernels,
 ];

@@ -24,7 +24,7 @@ import type { FunctionBuilder, Local } from "./wasm/function.ts";
 const LOGITS_BYTES = 32 * 2 ** 20;
 
 /** Logits of one step. */
-const STEP = 16;
+export const STEP = 16;
 
 /** Less than any logit, and finite. */
 const LEAST = -3e38;
@@ -94,7 +94,7 @@ const softmaxLossKernel = kernel(
 );
 
 /** The largest of a row of logits. */
-function maximumOf(
+export function maximumOf(
   f: KernelBuilder,
   logits: Local<"i64">,
   whole: Local<"i32">,
@@ -122,7 +122,7 @@ function maximumOf(
 }
 
 /** The sum of `exp(logit - maximum)` over a row; `keep` leaves the terms in place of the logits. */
-function sumOfExponentials(
+export function sumOfExponentials(
   f: KernelBuilder,
   logits: Local<"i64">,
   whole: Local<"i32">,

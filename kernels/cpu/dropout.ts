@@ -58,7 +58,7 @@ export function maskOf(f: FunctionBuilder, p: LocalsOf<typeof DROPOUT>): Mask {
  * The first words that Threefry makes of counters `[numbers[i], stream]`. Vectors are treated side by
  * side, so that V8 finds the pairs it can pack.
  */
-function firstWords(
+export function firstWords(
   f: FunctionBuilder,
   schedule: readonly Local<"v128">[],
   numbers: readonly Expression<"v128">[],

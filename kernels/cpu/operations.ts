@@ -10,6 +10,7 @@ import * as shapes from "../shapes.ts";
 import { swiglu, swigluBackward } from "./activation.ts";
 import { attention } from "./attention.ts";
 import { attentionBackward } from "./attention_backward.ts";
+import { appendToCache, cachedAttention } from "./cache.ts";
 import { columnSum } from "./column_sum.ts";
 import { crossEntropy, weightedSum } from "./cross_entropy.ts";
 import { dequantize } from "./dequantize.ts";
@@ -21,6 +22,7 @@ import { adamw, gradientNorm } from "./optimizer.ts";
 import type { Recorder } from "./recording.ts";
 import { rope } from "./rope.ts";
 import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
+import { sample } from "./sample.ts";
 
 /** Operations that append their kernel calls to `builder`. */
 export function createOperations(
@@ -61,6 +63,9 @@ export function createOperations(
     swigluBackward: operation(shapes.checkSwigluBackward, swigluBackward),
     gradientNorm: operation(shapes.checkGradientNorm, gradientNorm),
     adamw: operation(shapes.checkAdamw, adamw),
+    appendToCache: operation(shapes.checkAppendToCache, appendToCache),
+    cachedAttention: operation(shapes.checkCachedAttention, cachedAttention),
+    sample: operation(shapes.checkSample, sample),
   } as unknown as Operations;
   return {
     ...operations,

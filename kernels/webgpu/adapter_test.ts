@@ -45,7 +45,10 @@ async function replacing<Key extends string>(
 
 Deno.test("without an adapter, the error and the report name the line to run", async () => {
   await replacing(GPU.prototype, "requestAdapter", () => Promise.resolve(null), async () => {
-    await assert.rejects(openWebgpu(), { name: "DeviceError", message: /`deno task setup --webgpu`/ });
+    await assert.rejects(openWebgpu(), {
+      name: "DeviceError",
+      message: /`deno task setup --webgpu`/,
+    });
     const report = await probe();
     assert.equal(report.found, false);
     assert.match(report.errors.join(), /`deno task setup --webgpu`/);

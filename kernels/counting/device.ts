@@ -42,7 +42,7 @@ export class CountingDevice implements Device {
   /** Everything that was held, and when; the host's memory too, where the caller says so. */
   readonly ledger: Ledger = new Ledger();
   readonly #model: MemoryModel;
-  #largest = 0;
+  #largest = { label: "", bytes: 0 };
   readonly #live = new Map<Tensor, { drop(): void }>();
 
   /** Counts as `model` says. */
@@ -52,8 +52,8 @@ export class CountingDevice implements Device {
     this.inHostMemory = model.inHostMemory;
   }
 
-  /** Bytes of the largest tensor so far; a real device makes none above `info.maxTensorBytes`. */
-  get largestTensor(): number {
+  /** The largest tensor so far; a real device makes none above `info.maxTensorBytes`. */
+  get largestTensor(): { readonly label: string; readonly bytes: number } {
     return this.#largest;
   }
 
@@ -61,7 +61,7 @@ export class CountingDevice implements Device {
   tensor(dtype: DType, shape: readonly number[], label: string): Tensor {
     const tensor = this.#model.tensor(dtype, shape, label);
     const bytes = this.#model.tensorBytes(tensor);
-    this.#largest = Math.max(this.#largest, bytes);
+    if (bytes > this.#largest.bytes) this.#largest = { label, bytes };
     this.#live.set(tensor, this.ledger.take("device", label, bytes));
     return tensor;
   }

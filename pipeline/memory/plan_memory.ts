@@ -161,6 +161,6 @@ function attempt<Value>(action: () => Value): Value | null {
 
 /** A stage that cannot run, whatever memory there is, says so itself, and best, when it runs. */
 function nullIfExpected(error: unknown): null {
-  if (error instanceof UserError || error instanceof RangeError) return null;
+  if (error instanceof UserError) return null;
   throw error;
 }

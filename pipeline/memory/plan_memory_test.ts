@@ -124,7 +124,7 @@ Deno.test("the host is refused too, and a hopeless stage says so", async () => {
   const { plan } = await planned({ host: 250e6 });
   assert.match(
     plan.shortages[0]?.message ?? "",
-    /"base" cannot run: it needs 0\.\d+ GB of host memory \(.*\), but this machine has 0\.250 GB; no setting makes it fit/,
+    /"base" cannot run: it needs \d+ MB of host memory \(a layer 180 MB, .*\), but this machine has 250 MB; no setting makes it fit/,
   );
 });
 
@@ -132,7 +132,7 @@ Deno.test("a tensor larger than the device makes is named", async () => {
   const { plan } = await planned({ tensor: 300e6 });
   assert.match(
     plan.shortages[0]?.message ?? "",
-    /its largest tensor takes 0\.524 GB, but a test GPU allows 0\.300 GB/,
+    /its tensor "model\.embed_tokens\.weight" takes 524 MB, but a test GPU allows 300 MB; no setting/,
   );
 });
 

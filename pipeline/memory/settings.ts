@@ -4,12 +4,17 @@
  * @module
  */
 
-/** Whole numbers below `value`, down to 1. */
+/** From here down every number is worth a try. */
+const DENSE = 1024;
+
+/** Whole numbers below `value`, down to 1; those above a thousand are halvings. */
 export function below(value: unknown): number[] {
-  return Array.from(
-    { length: Math.max(0, Number(value) - 1) },
-    (_, index) => Number(value) - 1 - index,
-  );
+  const large = halvings(value, DENSE);
+  const small = Math.min(Number(value), large.at(-1) ?? Infinity);
+  return [
+    ...large,
+    ...Array.from({ length: Math.max(0, small - 1) }, (_, index) => small - 1 - index),
+  ];
 }
 
 /**

@@ -32,8 +32,10 @@ export interface MemoryUse {
 export interface StageMemory {
   /** Live tensors, as `Device.memory` counts them; null if the stage uses no device. */
   readonly device: MemoryUse | null;
-  /** Bytes of the largest tensor. */
-  readonly largestTensor: number;
+  /** The largest tensor; of no bytes if there is none. */
+  readonly largestTensor: { readonly label: string; readonly bytes: number };
+  /** What the device would say at its first operation that it cannot do; null if it can do all. */
+  readonly refused: string | null;
   /** The worker process, with the device's memory where that is the host's own. */
   readonly host: MemoryUse;
 }
@@ -60,12 +62,18 @@ const DRIVER_BYTES: Readonly<Record<MemoryModel["info"]["name"], number>> = {
 /**
  * Rehearses a stage on a device that uses memory like `model` (null if no stage needs a device).
  *
- * @throws {RangeError | UserError} If the stage would fail, whatever memory there is.
+ * @throws {UserError} If the stage would fail, whatever device there is.
  */
 export function rehearse(forecast: Forecast, model: MemoryModel | null): StageMemory {
   const device = new CountingDevice(model ?? plainMemory("no device", Infinity));
   const { ledger } = device;
-  forecast.rehearse(device);
+  let refused: string | null = null;
+  try {
+    forecast.rehearse(device);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    refused = error.message;
+  }
   const onDevice = useOf(ledger, ["device"]);
   const used = onDevice.peak > 0;
   const onHost = useOf(ledger, device.inHostMemory ? ["host", "device"] : ["host"]);
@@ -78,6 +86,7 @@ export function rehearse(forecast: Forecast, model: MemoryModel | null): StageMe
   return {
     device: used ? onDevice : null,
     largestTensor: device.largestTensor,
+    refused,
     host: { peak: host.reduce((sum, { bytes }) => sum + bytes, 0), items: host },
   };
 }

@@ -58,6 +58,12 @@ export const quantize: Stage<QuantizeParameters> = {
       ? inputOutline(input).model
       : readOutline((await resolve({ reference: model, path: "model" }))[0] ?? "");
     const format = quantizerFor(options).format(options);
+    for (const { path, rows, columns } of modelLinears(source.config)) {
+      if (Number.isInteger(formatBytes(format, rows, columns))) continue;
+      throw new UserError(
+        `The blocks of ${quantizerFor(options).describe(options)} do not divide ${path}`,
+      );
+    }
     return {
       outline: plainOutline({ config: source.config, moduleFormat: () => format }),
       rehearse: ({ ledger }) => {

@@ -9,6 +9,7 @@ import type { Linear, LinearAdapter } from "./language_model.ts";
 
 /** A layer of a group that reads one input. */
 export interface ForwardLinear {
+  /** Its weight, bias and adapter. */
   readonly linear: Linear;
   /** `[T, N]`. */
   readonly output: Tensor;
@@ -39,6 +40,7 @@ export function forwardLinears(
 
 /** A layer of a group that gives one input its gradient. */
 export interface BackwardLinear {
+  /** Its weight, bias and adapter. */
   readonly linear: Linear;
   /** `[T, N]`. */
   readonly gradOutput: Tensor;

@@ -15,7 +15,9 @@ import {
   sizeOf,
   type Tensor,
 } from "../device.ts";
+import type { MemoryModel } from "../counting/memory_model.ts";
 import { BufferPool } from "./buffer_pool.ts";
+import { webgpuMemory } from "./memory_model.ts";
 import { createOperations } from "./operations.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { Dispatch, KernelContext, Profile, Tuning } from "./program.ts";
@@ -240,6 +242,12 @@ export class WebgpuDevice implements Device {
   /** See {@linkcode Device.memory}. */
   memory(): DeviceMemory {
     return { current: this.#current, peak: this.#peak };
+  }
+
+  /** How this device uses memory, for counting it without using any. */
+  memoryModel(): MemoryModel {
+    const { minUniformBufferOffsetAlignment } = this.#gpu.limits;
+    return webgpuMemory(this.profile, this.info, minUniformBufferOffsetAlignment);
   }
 
   /** See {@linkcode Device.close}. */

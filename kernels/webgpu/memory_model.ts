@@ -12,11 +12,15 @@ import type { Profile } from "./program.ts";
 import { RecordingBuilder } from "./recording.ts";
 import { checkDimensions, viewOf, WebgpuTensor } from "./tensor.ts";
 
-/** The alignment of uniform blocks that every WebGPU implementation reports today. */
-const UNIFORM_ALIGNMENT = 256;
-
-/** Memory of a device with this profile; `info` is that of the device, or one that resembles it. */
-export function webgpuMemory(profile: Profile, info: DeviceInfo): MemoryModel {
+/**
+ * Memory of a device with this profile; `info` is that of the device, or one that resembles it, and
+ * `uniformAlignment` the bytes between the uniform blocks of dispatches, at most 256.
+ */
+export function webgpuMemory(
+  profile: Profile,
+  info: DeviceInfo,
+  uniformAlignment = 256,
+): MemoryModel {
   const owner = { profile };
   return {
     info,
@@ -33,7 +37,7 @@ export function webgpuMemory(profile: Profile, info: DeviceInfo): MemoryModel {
       const builder = new RecordingBuilder(owner, "a counted recording");
       return {
         operations: createOperations(builder),
-        bytes: () => builder.bytes(UNIFORM_ALIGNMENT),
+        bytes: () => builder.bytes(uniformAlignment),
       };
     },
   };

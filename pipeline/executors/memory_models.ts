@@ -28,11 +28,11 @@ export async function memoryModelOf(name: Exclude<DeviceName, "auto">): Promise<
     case "webgpu:dawn": {
       const { openDevice } = await import("./devices.ts");
       const { WebgpuDevice } = await import("../../kernels/webgpu/device.ts");
-      const { webgpuMemory } = await import("../../kernels/webgpu/memory_model.ts");
       const device = await openDevice(name);
-      device.close();
       if (!(device instanceof WebgpuDevice)) throw new TypeError(`${name} is not a WebGPU device`);
-      return webgpuMemory(device.profile, device.info);
+      const model = device.memoryModel();
+      device.close();
+      return model;
     }
   }
 }

@@ -12,13 +12,16 @@ import { type Benchmark, RecordedJob } from "./benchmark.ts";
 import { chooseClock, type Effort, measure } from "./measure.ts";
 import { Workspace } from "./workspace.ts";
 
-/** Enough to tell alternatives apart that differ by a few percent. */
-const EFFORT: Effort = { samples: 7, sampleSeconds: 0.02 };
+/** Of one round. */
+const EFFORT: Effort = { samples: 3, sampleSeconds: 0.02 };
+
+/** Alternatives take turns, so that other work on the machine does not meet only one of them. */
+const ROUNDS = 3;
 
 /** Hears what one alternative took, in seconds, all its products together. */
 export type OnMeasured = (family: string, option: Partial<Tuning>, seconds: number) => void;
 
-/** The fastest choice of each family, by the best of several times. */
+/** The fastest choice of each family, by the best of several times; one family after the other. */
 export async function autotune(
   device: WebgpuDevice,
   onMeasured: OnMeasured,
@@ -30,18 +33,25 @@ export async function autotune(
   if (!first) return tuning;
   const clock = await chooseClock(device, benchmark(device, tuning, first));
   for (const { name, options, products } of families) {
-    let fastest = { seconds: Infinity, choice: tuning };
-    for (const option of options) {
-      const choice = { ...tuning, ...option };
-      let seconds = 0;
-      for (const product of products) {
-        const measured = await measure(device, benchmark(device, choice, product), clock, effort);
-        seconds += Math.min(...measured.seconds);
+    const choices = options.map((option) => ({ ...tuning, ...option }));
+    const best = choices.map(() => products.map(() => Infinity));
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const [c, choice] of choices.entries()) {
+        for (const [p, product] of products.entries()) {
+          const { seconds } = await measure(
+            device,
+            benchmark(device, choice, product),
+            clock,
+            effort,
+          );
+          const times = best[c] as number[];
+          times[p] = Math.min(times[p] as number, ...seconds);
+        }
       }
-      onMeasured(name, option, seconds);
-      if (seconds < fastest.seconds) fastest = { seconds, choice };
     }
-    tuning = fastest.choice;
+    const totals = best.map((times) => times.reduce((sum, seconds) => sum + seconds, 0));
+    options.forEach((option, c) => onMeasured(name, option, totals[c] as number));
+    tuning = choices[totals.indexOf(Math.min(...totals))] as Tuning;
   }
   return tuning;
 }

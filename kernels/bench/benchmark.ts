@@ -29,8 +29,8 @@ export interface Benchmark {
   readonly work: Work;
   /** Takes long, or much memory: only runs that ask for it have it. */
   readonly large: boolean;
-  /** Works on the host, whatever the device: a ceiling of the device is none for it. */
-  readonly host?: boolean;
+  /** A call is one step that the host prepares: how long that takes is measured, too. */
+  readonly step?: boolean;
   /**
    * Allocates what the calls need, on a device.
    *

@@ -79,7 +79,6 @@ function hostBenchmark(
     shape: `a layer of ${model}`,
     work: {},
     large,
-    host: true,
     async prepare() {
       const call = await arrange();
       return {

@@ -72,6 +72,7 @@ function loraTraining(
     shape: shapeOf(model, size),
     work: loraWork(config, size, rank),
     large,
+    step: true,
     prepare: (device) => loraJob(device, new PatternModel(config, "int4"), size, rank),
   };
 }
@@ -84,6 +85,7 @@ function fullTraining(model: ModelName, size: BatchSize, large: boolean): Benchm
     shape: shapeOf(model, size),
     work: fullWork(config, size),
     large,
+    step: true,
     prepare: (device) => fullJob(device, new PatternModel(config, "f32"), size),
   };
 }

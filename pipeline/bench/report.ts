@@ -104,7 +104,7 @@ export interface BenchmarkResult {
   readonly memoryShare: number | null;
   /** Tokens per second. */
   readonly tokens: number | null;
-  /** Time that the host needs for a step, as a share of the rest; null where it only replays. */
+  /** Time that the host needs for a step, as a share of the rest; null where there is none. */
   readonly hostShare: number | null;
 }
 
@@ -245,7 +245,7 @@ function expectedSeconds(
 
 /** Rates of some times; `queues` says whether the device works while the host goes on. */
 export function resultOf(
-  { suite, name, shape, work, host }: Omit<Benchmark, "prepare" | "large">,
+  { suite, name, shape, work, step }: Omit<Benchmark, "prepare" | "large">,
   { calls, seconds, hostSeconds }: Measurement,
   ceilings: Ceilings,
   queues = true,
@@ -273,8 +273,7 @@ export function resultOf(
     gigabytes,
     memoryShare: share(gigabytes, ceilings.gigabytes),
     tokens: rate(work.tokens, 1),
-    // Replays of kernels say nothing about the host's part of a step.
-    hostShare: work.tokens === undefined || host || !queues ? null : hostTime / (median - hostTime),
+    hostShare: step && queues ? hostTime / (median - hostTime) : null,
   };
 }
 

@@ -35,7 +35,7 @@ Deno.test("resultOf() gives the rates of the median and shares of the ceilings",
 });
 
 Deno.test("resultOf() leaves out what has no ceiling or no work", () => {
-  const result = resultOf({ ...WORK, work: { tokens: 10 } }, times(1, [4, 6]), {
+  const result = resultOf({ ...WORK, work: { tokens: 10 }, step: true }, times(1, [4, 6]), {
     gigaflops: null,
     gigabytes: 8,
   });

@@ -42,7 +42,13 @@ export type {
   SourceDigest,
   StageIdentity,
 } from "./pipeline/graph/manifest.ts";
-export type { Decision, Plan, PlannedCell, PlannedStage } from "./pipeline/graph/plan.ts";
+export type {
+  Decision,
+  Plan,
+  PlannedCell,
+  PlannedDevice,
+  PlannedStage,
+} from "./pipeline/graph/plan.ts";
 export type {
   CellResult,
   Results,
@@ -54,3 +60,5 @@ export type {
 export type { SamplingOptions } from "./pipeline/models/cached_model.ts";
 export type { GenerationOptions } from "./pipeline/models/generate.ts";
 export type { Metric, Progress } from "./pipeline/graph/stage.ts";
+export type { PlannedMemory, PlanWithMemory } from "./pipeline/memory/plan_memory.ts";
+export type { MemoryItem, MemoryUse, StageMemory } from "./pipeline/memory/stage_memory.ts";

@@ -244,15 +244,19 @@ function profileOf(
   };
 }
 
+/** NVIDIA's name in Deno, which gives PCI ids, and in Dawn. */
+const NVIDIA: readonly string[] = ["4318", "nvidia"];
+
 /**
  * The driver's version where the system shows it: NVIDIA's in `/proc`, Mesa's as the Vulkan version
  * its driver manifest names. WebGPU itself does not tell.
  */
 function driverVersion(vendor: string): string {
-  const [path, pattern] = vendor === "4318"
+  const nvidia = NVIDIA.includes(vendor);
+  const [path, pattern] = nvidia
     ? ["/proc/driver/nvidia/version", /Kernel Module[^0-9]*([\d.]+)/] as const
     : ["/usr/share/vulkan/icd.d/lvp_icd.json", /"api_version"\s*:\s*"([\d.]+)"/] as const;
-  if (vendor !== "4318" && vendor !== MESA_SOFTWARE) return "";
+  if (!nvidia && vendor !== MESA_SOFTWARE) return "";
   try {
     if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return "";
     return pattern.exec(Deno.readTextFileSync(path))?.[1] ?? "";

@@ -46,10 +46,13 @@ function work(replay: Replay, setup: ThreadSetup, thread: number): void {
     const first = programs[2 * slot] ?? 0n;
     if (queue[QUEUE.kinds + slot] === JOB.program) {
       replay(first, programs[2 * slot + 1] ?? 0n, barrier, setup.threads, scratch);
-    }
-    // All threads meet at the end of a program: when the first is done, all are.
-    if (thread !== 0) continue;
-    if (queue[QUEUE.kinds + slot] === JOB.signal) {
+      // All threads meet at the end of a program: when the first is done, all are.
+      if (thread !== 0) continue;
+    } else {
+      // Where they do not, only the last knows that nobody will look at the slot any more.
+      const arrivals = QUEUE.arrivals + slot;
+      if (Atomics.add(queue, arrivals, 1) + 1 < setup.threads) continue;
+      Atomics.store(queue, arrivals, 0);
       scope.postMessage({ kind: "signal", signal: Number(first) });
     }
     Atomics.store(queue, QUEUE.done, job + 1);

@@ -17,11 +17,13 @@ export const QUEUE = {
   stopped: 2,
   /** One kind per slot; job `n` is in slot `n % length`. */
   kinds: 3,
+  /** Per slot, the threads that have seen the signal in it. */
+  arrivals: 3 + LENGTH,
   length: LENGTH,
 } as const;
 
 /** Words of the queue. */
-export const QUEUE_WORDS = QUEUE.kinds + LENGTH;
+export const QUEUE_WORDS = QUEUE.arrivals + LENGTH;
 
 /** Kinds of jobs. */
 export const JOB = {

@@ -9,6 +9,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Device } from "../kernels/device.ts";
+import { openCpu } from "../kernels/cpu/device.ts";
 import { ReferenceDevice } from "../kernels/reference/device.ts";
 import { openWebgpu } from "../kernels/webgpu/adapter.ts";
 import { generateText } from "../mod.ts";
@@ -30,6 +31,8 @@ const TINYSTORIES = join(TEST_DATA, "models/tinystories-656k");
 
 /** "Once upon a time", "Tom and", and a text of one token. */
 const PROMPTS = [[1, 80, 147, 201, 282, 57], [1, 84, 300], [1]].map((ids) => Uint32Array.from(ids));
+
+const DEVICES: readonly (() => Promise<Device>)[] = [() => openWebgpu(), () => openCpu()];
 
 const python = await findPython(["torch", "numpy"]);
 const noPython = python === null ? "no Python with PyTorch: deno task setup --oracles" : null;
@@ -107,10 +110,12 @@ for (const form of ["dense", "4 bits"] as const) {
       using folder = ModelFolder.open(TINYSTORIES);
       const source = form === "dense" ? folder : quantized(folder);
       const options = { maxNewTokens: 48, batchSize: 2 };
-      const device = await openWebgpu();
-      const texts = await continueOn(device, source, PROMPTS, options);
-      device.close();
-      assert.deepEqual(await continueOn(new ReferenceDevice(), source, PROMPTS, options), texts);
+      const texts = await continueOn(new ReferenceDevice(), source, PROMPTS, options);
+      for (const open of DEVICES) {
+        const device = await open();
+        assert.deepEqual(await continueOn(device, source, PROMPTS, options), texts);
+        device.close();
+      }
       for (const [index, prompt] of PROMPTS.entries()) {
         const text = [...prompt, ...texts[index]!];
         const likeliest = await likeliestAfter(source, text);
@@ -163,14 +168,18 @@ testUnless(
 
 testUnless(NO_TEST_DATA, "devices draw the same stories", async () => {
   const options = { maxNewTokens: 40, temperature: 0.9, topK: 100, topP: 0.95, seed: 3 };
-  const device = await openWebgpu();
   using folder = ModelFolder.open(TINYSTORIES);
   const prompts = [...PROMPTS, ...PROMPTS];
-  const found = await continueOn(device, folder, prompts, { ...options, batchSize: 4 });
-  device.close();
   const expected = await continueOn(new ReferenceDevice(), folder, prompts, options);
-  assert.deepEqual(found, expected);
-  assert.notDeepEqual(found[0], found[3], "draws of one prompt differ");
+  assert.notDeepEqual(expected[0], expected[3], "draws of one prompt differ");
+  for (const open of DEVICES) {
+    const device = await open();
+    assert.deepEqual(
+      await continueOn(device, folder, prompts, { ...options, batchSize: 4 }),
+      expected,
+    );
+    device.close();
+  }
 });
 
 Deno.test("a script continues texts with a model folder, and with an adapter on it", async () => {

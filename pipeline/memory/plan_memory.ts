@@ -53,10 +53,17 @@ export async function planMemory(plan: Plan, context: MemoryContext): Promise<Pl
   const forecasts = new Forecasts(plan, context.stages);
   const memory = new Map<string, PlannedMemory>();
   const stages: PlannedStage[] = [];
+  const recipes = recipesOf(plan);
+  const known = new Map<number | undefined, Promise<PlannedMemory | null>>();
   for (const stage of plan.stages) {
-    const planned = stage.decision.action === "cached"
-      ? null
-      : await memoryOf(stage, forecasts, context);
+    if (stage.decision.action === "cached") {
+      stages.push(stage);
+      continue;
+    }
+    const recipe = recipes.get(stage.key);
+    const found = known.get(recipe) ?? memoryOf(stage, forecasts, context);
+    known.set(recipe, found);
+    const planned = await found;
     stages.push(planned === null ? stage : resolved(stage, planned));
     if (planned !== null) memory.set(stage.key, planned);
   }
@@ -78,6 +85,22 @@ export async function planMemory(plan: Plan, context: MemoryContext): Promise<Pl
     shortages.set(message, { position, message });
   }
   return { ...decided, memory, shortages: [...shortages.values()] };
+}
+
+/**
+ * A number for what decides the memory of each stage, by key: equal for stages that differ in nothing
+ * but their seed.
+ */
+function recipesOf({ stages }: Plan): Map<string, number> {
+  const numbers = new Map<string, number>();
+  const recipes = new Map<string, number>();
+  for (const { key, identity: { stage, parameters, upstream } } of stages) {
+    const text = JSON.stringify([stage, parameters, upstream.map((key) => recipes.get(key))]);
+    const number = numbers.get(text) ?? numbers.size;
+    numbers.set(text, number);
+    recipes.set(key, number);
+  }
+  return recipes;
 }
 
 async function memoryOf(

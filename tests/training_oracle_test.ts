@@ -23,6 +23,7 @@ import { BatchModel } from "../pipeline/models/batch_model.ts";
 import { loadLanguageModel } from "../pipeline/models/language_model.ts";
 import { ModelFolder } from "../pipeline/models/model_folder.ts";
 import { ParameterSpace } from "../pipeline/models/parameters.ts";
+import { moduleFormat } from "../pipeline/models/quantized_tensors.ts";
 import { rtn } from "../pipeline/quantizers/rtn.ts";
 import { train } from "../pipeline/training/loop.ts";
 import { optionsOf } from "../pipeline/training/testing/options.ts";
@@ -138,7 +139,7 @@ async function compare(python: string, folder: string): Promise<void> {
     device,
     {
       config: source.config,
-      moduleFormat: () => null,
+      moduleFormat: (path) => moduleFormat(base.get(path)!),
       weight: ({ path }) => Promise.resolve(base.get(path)!),
       floats: (name) => source.floats(name),
     },

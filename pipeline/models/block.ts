@@ -15,6 +15,8 @@ export interface ForwardOptions {
   readonly dropout: boolean;
   /** Earlier tokens of the sequences, which the new ones join: for generation. */
   readonly cache?: KeyValueCache;
+  /** There are no earlier tokens: the new ones see each other only, whatever the cache holds. */
+  readonly startsEmpty?: boolean;
 }
 
 /** `output = block(input)`, both `[T, hidden]`; saves what the backward pass needs. */
@@ -25,7 +27,7 @@ export function forwardBlock(
   activations: BlockActivations,
   input: Tensor,
   output: Tensor,
-  { dropout, cache }: ForwardOptions,
+  { dropout, cache, startsEmpty = false }: ForwardOptions,
 ): void {
   const { config, attention } = environment;
   const epsilon = config.normEpsilon;
@@ -76,17 +78,10 @@ export function forwardBlock(
   rotate(operations, environment, activations.queries, config.heads, false, positions);
   rotate(operations, environment, activations.keys, config.kvHeads, false, positions);
   const { queries, keys, values, attended, logSumExp } = activations;
-  if (cache === undefined) {
-    operations.attention({
-      ...attention,
-      queries,
-      keys,
-      values,
-      output: attended,
-      logSumExp,
-    });
+  if (cache !== undefined) operations.appendToCache({ ...cache, keys, values });
+  if (cache === undefined || startsEmpty) {
+    operations.attention({ ...attention, queries, keys, values, output: attended, logSumExp });
   } else {
-    operations.appendToCache({ ...cache, keys, values });
     operations.cachedAttention({ ...attention, ...cache, queries, output: attended });
   }
 

@@ -78,7 +78,7 @@ export class CachedModel {
   readonly #promptSlot: Tensor;
   readonly #promptPosition: Tensor;
   readonly #step: Recording;
-  readonly #prompts = new Map<number, Recording>();
+  readonly #prompts = new Map<string, Recording>();
   readonly #samplers = new Map<string, Recording>();
 
   /**
@@ -155,7 +155,7 @@ export class CachedModel {
       const length = promptPiece(piece.length);
       this.device.write(this.#promptTokens, piece);
       this.device.write(this.#promptPosition, Uint32Array.of(position + start));
-      this.device.run(this.#promptRecording(length));
+      this.device.run(this.#promptRecording(length, position + start === 0));
     }
   }
 
@@ -194,17 +194,19 @@ export class CachedModel {
     this.#scope.release();
   }
 
-  #promptRecording(length: number): Recording {
-    let recording = this.#prompts.get(length);
+  #promptRecording(length: number, startsEmpty: boolean): Recording {
+    const name = `${startsEmpty ? "start" : "middle"} of a prompt, ${length}`;
+    let recording = this.#prompts.get(name);
     if (recording === undefined) {
-      recording = this.device.record(`prompt of ${length}`, (operations) => {
+      recording = this.device.record(name, (operations) => {
         this.#recordBlocks(operations, length, {
           tokens: this.device.view(this.#promptTokens, 0, [length]),
           slots: this.#promptSlot,
           positions: this.#promptPosition,
+          startsEmpty,
         });
       });
-      this.#prompts.set(length, recording);
+      this.#prompts.set(name, recording);
     }
     return recording;
   }
@@ -213,10 +215,11 @@ export class CachedModel {
   #recordBlocks(
     operations: Operations,
     count: number,
-    { tokens, slots, positions }: {
+    { tokens, slots, positions, startsEmpty = false }: {
       readonly tokens: Tensor;
       readonly slots: Tensor;
       readonly positions: Tensor;
+      readonly startsEmpty?: boolean;
     },
   ): Tensor {
     const { config, embedding, blocks, finalNorm } = this.#model;
@@ -233,6 +236,7 @@ export class CachedModel {
       forwardBlock(operations, environment, block, activations, input, output, {
         dropout: false,
         cache,
+        startsEmpty,
       });
     });
     const output = top(this.#final);

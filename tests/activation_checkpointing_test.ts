@@ -28,7 +28,11 @@ graph:
 `;
 
 /** What training with and without checkpointing leaves, and its key. */
-async function trained(folder: string, device: "cpu" | "reference", checkpointing: boolean) {
+async function trained(
+  folder: string,
+  device: "cpu" | "webgpu" | "reference",
+  checkpointing: boolean,
+) {
   const out = join(folder, `${device}-${checkpointing}`);
   const file = join(folder, "checkpointing.yaml");
   await Deno.writeTextFile(file, EXPERIMENT);
@@ -40,7 +44,7 @@ async function trained(folder: string, device: "cpu" | "reference", checkpointin
   return { key: cell.stages.tuned, files: (await filesIn(out)).tuned };
 }
 
-for (const device of ["cpu", "reference"] as const) {
+for (const device of ["cpu", "webgpu", "reference"] as const) {
   Deno.test(`training with activation checkpointing leaves the same bits: ${device}`, () =>
     inFolder(async (folder) => {
       const kept = await trained(folder, device, false);

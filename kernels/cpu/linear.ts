@@ -22,7 +22,13 @@ import { plainAbsmax } from "./absmax.ts";
 import type { Common } from "./multiply.ts";
 import { commonValues, product, type ProductArguments } from "./product.ts";
 import type { Recorder, ValuesOf } from "./recording.ts";
-import { denseVectorKernel, integerVectorKernels, nf4VectorKernel } from "./vector_product.ts";
+import {
+  denseRowsKernel,
+  denseVectorKernel,
+  integerVectorKernels,
+  MOST_ROWS,
+  nf4VectorKernel,
+} from "./vector_product.ts";
 
 /** A dense right factor: its address, elements a row, rows. */
 const DENSE = { right: "tensor", rightStride: "i32", rightRows: "i32" } as const;
@@ -92,7 +98,7 @@ function multiplyWeight(
   direction: "forward" | "transposed",
   args: ProductArguments,
 ): void {
-  if (direction === "forward" && args.rows === 1 && multiplyVector(recorder, weight, args)) return;
+  if (direction === "forward" && multiplyRows(recorder, weight, args)) return;
   const common = commonValues(recorder, args);
   if (weight.format === "dense") {
     const kernel = direction === "forward" ? denseColumns : denseRows;
@@ -106,11 +112,15 @@ function multiplyWeight(
   }
 }
 
-/** Records the product of a single row; tells whether there is a kernel for it. */
-function multiplyVector(recorder: Recorder, weight: Weight, args: ProductArguments): boolean {
-  const { left: input, output, bias = null, depth } = args;
+/** Records the product of a single row, or a few; tells whether there is a kernel for them. */
+function multiplyRows(recorder: Recorder, weight: Weight, args: ProductArguments): boolean {
+  const { left: input, output, bias = null, depth, rows } = args;
   const common = { input, output, bias, depth, keep: args.accumulate ? 1 : 0 };
-  if (weight.format === "dense") {
+  if (rows > 1) {
+    if (weight.format !== "dense" || rows > MOST_ROWS) return false;
+    const { values, rows: weightRows } = weight;
+    recorder.call(denseRowsKernel, { ...common, weight: values, weightRows, rows });
+  } else if (weight.format === "dense") {
     const { values, rows: weightRows } = weight;
     recorder.call(denseVectorKernel, { ...common, weight: values, weightRows });
   } else if (weight.format === "nf4") {

@@ -1,6 +1,7 @@
 /**
  * Products of one row with a weight, as generation computes them: every weight is decoded once and
- * used once, so it goes from its code to the sum in registers, without panels.
+ * used once, so it goes from its code to the sum in registers, without panels. A few rows with a
+ * dense weight share every load of it.
  *
  * @module
  */
@@ -141,9 +142,61 @@ export const denseVectorKernel = kernel(
   },
 );
 
+/** Rows from which on packing a dense weight into panels pays. */
+export const MOST_ROWS = 8;
+
+/** A few rows of `input` with a dense weight, {@linkcode CHAINS} at a time. */
+export const denseRowsKernel = kernel(
+  "few_rows_dense",
+  { ...VECTOR, weight: "tensor", weightRows: "i32", rows: "i32" },
+  (f, p) => {
+    const { depth, rows } = p;
+    const stride = f.let(at(i64.const(0), depth));
+    const last = f.let(i32.sub(rows, 1));
+    const whole = f.let(i32.and(depth, -4));
+    f.tasks(i32.divU(i32.add(p.weightRows, TASK_ROWS - 1), TASK_ROWS), (task) => {
+      const from = f.let(i32.mul(task, TASK_ROWS));
+      const to = f.let(i32.minU(i32.add(from, TASK_ROWS), p.weightRows));
+      f.for(from, to, 1, (column) => {
+        const weight = f.let(i64.add(p.weight, i64.mul(i64.extendU(column), stride)));
+        f.for(0, rows, CHAINS, (first) => {
+          const sums = chains(f).map((sum, index) => {
+            const row = f.let(i32.add(first, index));
+            const input = i64.mul(i64.extendU(i32.minU(row, last)), stride);
+            return { sum, row, input: f.let(i64.add(p.input, input)) };
+          });
+          f.for(0, whole, 4, (k) => {
+            const weights = f.let(v128.load(at(weight, k)));
+            for (const { sum, input } of sums) {
+              f.set(sum, f32x4.relaxedMadd(weights, v128.load(at(input, k)), sum));
+            }
+          });
+          for (const { sum, row, input } of sums) {
+            f.if(i32.ltU(row, rows), () => {
+              const value = f.let(laneSum(f, sum));
+              f.for(whole, depth, 1, (k) => {
+                const product = f32.mul(f32.load(at(weight, k)), f32.load(at(input, k)));
+                f.set(value, f32.add(value, product));
+              });
+              f.if(i64.ltU(i64.const(0), p.bias), () => {
+                f.set(value, f32.add(value, f32.load(at(p.bias, column))));
+              });
+              const start = i64.mul(i64.extendU(row), i64.extendU(p.weightRows));
+              const output = f.let(at(i64.add(p.output, i64.mul(start, 4)), column));
+              f.if(p.keep, () => f.set(value, f32.add(value, f32.load(output))));
+              f.do(f32.store(output, value));
+            });
+          }
+        });
+      });
+    });
+  },
+);
+
 /** Kernels of this file. */
 export const vectorKernels = [
   ...Object.values(integerVectorKernels),
   nf4VectorKernel,
   denseVectorKernel,
+  denseRowsKernel,
 ];

@@ -7,6 +7,7 @@
 import { Argument, Option } from "commander";
 import { fromCaller } from "../pipeline/caller.ts";
 import { DEVICE_NAMES } from "../pipeline/executors/devices.ts";
+import { ConfigurationError } from "../pipeline/graph/experiment.ts";
 import { COMPARISON_EFFORT } from "./peers/compare.ts";
 import { comparisons, type SetName, SETS } from "./peers/comparisons.ts";
 import { lastProcessors } from "./peers/processors.ts";
@@ -38,8 +39,13 @@ const command = makeCommand(
 await runCommand(command, async () => {
   const { device, threads, rounds, filter, json } = command.opts<Flags>();
   const set = command.processedArgs[0] as SetName;
-  const plans = comparisons(set, Deno.env.get("EQUIPOISE_TEST_DATA"))
-    .filter(({ title }) => title.toLowerCase().includes(filter.toLowerCase()));
+  const all = comparisons(set, Deno.env.get("EQUIPOISE_TEST_DATA"));
+  const plans = all.filter(({ title }) => title.toLowerCase().includes(filter.toLowerCase()));
+  if (plans.length === 0) {
+    const titles = all.map(({ title }) => title).join("; ");
+    const message = `No comparison of ${set} has "${filter}" in its title; there are: ${titles}`;
+    throw new ConfigurationError([{ position: null, message }]);
+  }
   const report = await runComparisons(plans, {
     device,
     threads,

@@ -124,7 +124,11 @@ for (
       inFolder(async (folder) => {
         await Deno.writeTextFile(join(folder, "device.yaml"), NEEDS_DEVICE);
         // Without the permission to start Deno, which would set the machine up.
-        const { status, stderr } = await runCommand("experiment", ["device.yaml"], {
+        const { status, stderr } = await runCommand("experiment", [
+          "device.yaml",
+          "--device",
+          "webgpu",
+        ], {
           cwd: folder,
           env,
           programs: ["git"],
@@ -147,7 +151,11 @@ Deno.test({
     inFolder(async (folder) => {
       await Deno.writeTextFile(join(folder, "device.yaml"), NEEDS_DEVICE);
       // As a user whom the system does not know: neither root nor sudo.
-      const { status, stderr } = await runCommand("experiment", ["device.yaml"], {
+      const { status, stderr } = await runCommand("experiment", [
+        "device.yaml",
+        "--device",
+        "webgpu",
+      ], {
         cwd: folder,
         env: { VK_DRIVER_FILES: "/nonexistent", VK_ICD_FILENAMES: "/nonexistent" },
         shell: 'exec unshare -U "$@"',
@@ -156,6 +164,22 @@ Deno.test({
       assertOneMessage(line, /^WebGPU finds no adapter here: (run|install) /);
       assertOneMessage(message, /^No WebGPU adapter can be opened .*: follow the line above/);
       assert.deepEqual([status, more], [1, []]);
+    }),
+});
+
+Deno.test({
+  name: "without any driver, experiments run on the CPU and say so; nothing is installed",
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    inFolder(async (folder) => {
+      await Deno.writeTextFile(join(folder, "device.yaml"), NEEDS_DEVICE);
+      const { status, stderr } = await runCommand("experiment", ["device.yaml"], {
+        cwd: folder,
+        env: { VK_DRIVER_FILES: "/nonexistent", VK_ICD_FILENAMES: "/nonexistent" },
+      });
+      assert.equal(status, 0, stderr);
+      assert.match(stderr, /^device: cpu \(WebAssembly SIMD, \d+ threads?\), because .*no GPU/m);
+      assert.doesNotMatch(stderr, /install/i);
     }),
 });
 

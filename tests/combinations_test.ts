@@ -49,7 +49,7 @@ Deno.test("every quantizer, form and training option trains and merges", async (
     const file = join(out, "combinations.yaml");
     await Deno.writeTextFile(join(out, "text.txt"), TEXT);
     await Deno.writeTextFile(file, EXPERIMENT);
-    const { cells, stages } = await runExperiment(file, { out });
+    const { cells, stages } = await runExperiment(file, { out, device: "webgpu" });
     assert.equal(cells.length, 8);
     for (const { values, status, error, metrics, stages: keys } of cells) {
       const cell = JSON.stringify(values);

@@ -40,7 +40,7 @@ testUnless(
     try {
       const file = join(out, "exact-merge.yaml");
       await Deno.writeTextFile(file, EXPERIMENT);
-      const results = await runExperiment(file, { out, device: "webgpu" });
+      const results = await runExperiment(file, { out, device: "cpu" });
       assert.equal(results.cells.length, 12);
       for (const { values, status, error, metrics, stages } of results.cells) {
         const cell = JSON.stringify(values);

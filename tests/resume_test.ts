@@ -71,7 +71,7 @@ async function run(
   const watcher = Deno.watchFs(logs);
   const process = startCommand(
     "experiment",
-    ["resume.yaml", "--device", "webgpu", "--out", out],
+    ["resume.yaml", "--device", "cpu", "--out", out],
     { cwd: folder },
   );
   const end = endOf(process).finally(() => watcher.close());
@@ -104,7 +104,7 @@ async function decisionOf(
   node: string,
 ): Promise<Decision | undefined> {
   const plan = await planExperiment(join(folder, "resume.yaml"), {
-    device: "webgpu",
+    device: "cpu",
     out: join(folder, out),
   });
   return plan.stages.find(({ id }) => id === node)?.decision;

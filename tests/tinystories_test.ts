@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Device } from "../kernels/device.ts";
 import { ReferenceDevice } from "../kernels/reference/device.ts";
+import { openCpu } from "../kernels/cpu/device.ts";
 import { openWebgpu } from "../kernels/webgpu/adapter.ts";
 import { Tokenizer } from "../pipeline/data/tokenizer.ts";
 import { measurePerplexity } from "../pipeline/evaluation/perplexity.ts";
@@ -26,21 +27,23 @@ testUnless(
   async () => {
     const prompt = Tokenizer.open(FOLDER).encode("Once upon a time");
     assert.deepEqual([...prompt], [1, 80, 147, 201, 282, 57]);
-    const device = await openWebgpu();
-    using folder = ModelFolder.open(FOLDER);
-    const model = await loadLanguageModel(device, folder);
-    const batch = new BatchModel(model, { batchSize: 1, length: prompt.length });
-    device.write(batch.tokens, prompt);
-    device.run(batch.forward);
-    let last: ArrayLike<number> = [];
-    for await (const logits of batch.logits(1)) last = logits;
-    const order = Array.from(last, (_, id) => id).sort((left, right) => last[right]! - last[left]!);
-    assert.deepEqual(order.slice(0, 5), [313, 8, 1773, 404, 547]);
-    [17.38081, 13.77263, 13.74347, 12.6918, 11.35854].forEach((expected, index) => {
-      const found = last[order[index]!]!;
-      assert.ok(Math.abs(found - expected) < 1e-3, `logit ${found}, expected ${expected}`);
-    });
-    device.close();
+    for (const device of [await openWebgpu(), await openCpu()]) {
+      using folder = ModelFolder.open(FOLDER);
+      const model = await loadLanguageModel(device, folder);
+      const batch = new BatchModel(model, { batchSize: 1, length: prompt.length });
+      device.write(batch.tokens, prompt);
+      device.run(batch.forward);
+      let last: ArrayLike<number> = [];
+      for await (const logits of batch.logits(1)) last = logits;
+      const order = Array.from(last, (_, id) => id)
+        .sort((left, right) => last[right]! - last[left]!);
+      assert.deepEqual(order.slice(0, 5), [313, 8, 1773, 404, 547], device.info.name);
+      [17.38081, 13.77263, 13.74347, 12.6918, 11.35854].forEach((expected, index) => {
+        const found = last[order[index]!]!;
+        assert.ok(Math.abs(found - expected) < 1e-3, `logit ${found}, expected ${expected}`);
+      });
+      device.close();
+    }
   },
 );
 
@@ -57,9 +60,12 @@ testUnless(NO_TEST_DATA, "perplexity of stories equals a float64 forward pass", 
     device.close();
     return result;
   };
-  const found = await measure(await openWebgpu());
   const expected = await measure(new ReferenceDevice());
-  assert.equal(found.tokens, 4 * 511);
-  const error = Math.abs(found.perplexity / expected.perplexity - 1);
-  assert.ok(error < 1e-4, `${found.perplexity} against ${expected.perplexity}`);
+  for (const device of [await openWebgpu(), await openCpu()]) {
+    const found = await measure(device);
+    assert.equal(found.tokens, 4 * 511);
+    const error = Math.abs(found.perplexity / expected.perplexity - 1);
+    const { name } = device.info;
+    assert.ok(error < 1e-4, `${name}: ${found.perplexity} against ${expected.perplexity}`);
+  }
 });

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { type HostAdapter, writeAdapter } from "../pipeline/adapters/adapter.ts";
 import { adapterParameterShapes, placeAdapter } from "../pipeline/adapters/placement.ts";
 import { planAdapter } from "../pipeline/adapters/plan.ts";
-import { openWebgpu } from "../kernels/webgpu/adapter.ts";
+import { openCpu } from "../kernels/cpu/device.ts";
 import { batchAt } from "../pipeline/data/batches.ts";
 import { TextWindows } from "../pipeline/data/text_windows.ts";
 import { Tokenizer } from "../pipeline/data/tokenizer.ts";
@@ -133,7 +133,7 @@ async function compare(python: string, folder: string): Promise<void> {
   });
   await Deno.writeTextFile(join(folder, "batches.json"), JSON.stringify(batches));
 
-  const device = await openWebgpu();
+  const device = await openCpu();
   const space = new ParameterSpace(device, adapterParameterShapes(adapter));
   const model = await loadLanguageModel(
     device,

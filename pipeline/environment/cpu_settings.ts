@@ -62,12 +62,18 @@ function hasWideRegisters(): boolean {
 
 /** V8 ends a process at once that has a flag it does not know. */
 async function startsWith(command: string, env: Record<string, string>): Promise<boolean> {
-  const { success } = await new Deno.Command(command, {
-    args: ["eval", "--no-config", ""],
-    env,
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  return success;
+  try {
+    const { success } = await new Deno.Command(command, {
+      args: ["eval", "--no-config", ""],
+      env,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    return success;
+  } catch (error) {
+    // Whoever may not start it will find out in a moment, and says it better.
+    if (error instanceof Deno.errors.NotCapable) return false;
+    throw error;
+  }
 }

@@ -66,7 +66,10 @@ for (
     [["x.yaml", "--fail-fats"], /unknown option '--fail-fats'\n\(Did you mean --fail-fast\?\)/],
     [["x.yaml", "--jobs", "0"], /--jobs.*whole number of at least 1, found "0"/],
     [["x.yaml", "--set", "rank"], /--set.*path=value, found "rank"/],
-    [["x.yaml", "--device", "tpu"], /--device.*Allowed choices are auto, webgpu, webgpu:dawn, cpu, reference/],
+    [
+      ["x.yaml", "--device", "tpu"],
+      /--device.*Allowed choices are auto, webgpu, webgpu:dawn, cpu, reference/,
+    ],
     [["x.yaml", "--executor", "slurm"], /--executor.*Allowed choices are local/],
     [[], /missing required argument 'file'/],
     [["x.yaml"], /^There is no file "x\.yaml" here or in experiments\//],

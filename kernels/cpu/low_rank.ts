@@ -13,7 +13,8 @@ import {
   type LowRankDimensions,
 } from "../shapes.ts";
 import { dropoutValues } from "./dropout.ts";
-import { expandKernel, outerKernel, panelsKernel, projectKernel } from "./low_rank_products.ts";
+import { outerKernel } from "./low_rank_outer.ts";
+import { expandKernel, panelsKernel, projectKernel } from "./low_rank_products.ts";
 import { poolKernel, unpoolKernel } from "./pooling.ts";
 import type { Recorder } from "./recording.ts";
 import { TILE_COLUMNS } from "./tile.ts";

@@ -7,7 +7,7 @@
 import { NF4_ABSMAX_BLOCK, NF4_BLOCK, type Nf4Absmax, type Tensor } from "../device.ts";
 import { DYNAMIC_MAP } from "../nf4.ts";
 import { at, kernel } from "./kernel.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { f32, i32 } from "./wasm/expression.ts";
 
 const MAP = Float32Array.from(DYNAMIC_MAP);

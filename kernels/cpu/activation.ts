@@ -7,7 +7,7 @@
 import { type Arguments, checkSwiglu, checkSwigluBackward } from "../shapes.ts";
 import { kernel } from "./kernel.ts";
 import { exp } from "./math.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { perElement } from "./vectors.ts";
 import { type Expression, f32x4 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

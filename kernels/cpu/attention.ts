@@ -29,7 +29,7 @@ import {
 } from "./attention_panels.ts";
 import { at, kernel, type KernelBuilder } from "./kernel.ts";
 import { exp, log } from "./math.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { PANEL_STRIDE, TILE_COLUMNS, TILE_ROWS } from "./tile.ts";
 import { f32, f32x4, i32, i64, select, v128 } from "./wasm/expression.ts";
 import type { Local } from "./wasm/function.ts";

@@ -34,7 +34,7 @@ import {
 import { groupSumKernel } from "./attention_group_sum.ts";
 import { at, kernel, type KernelBuilder, laneSum } from "./kernel.ts";
 import { exp } from "./math.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { PANEL_STRIDE, TILE_COLUMNS, TILE_ROWS } from "./tile.ts";
 import { type Expression, f32, f32x4, i32, i64, select, v128 } from "./wasm/expression.ts";
 import type { Local } from "./wasm/function.ts";

@@ -7,7 +7,7 @@
 import { type Arguments, checkAppendToCache, checkCachedAttention } from "../shapes.ts";
 import { at, kernel, laneSum, THREAD_SCRATCH_BYTES } from "./kernel.ts";
 import { exp } from "./math.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { overVectors, perRow, zeros } from "./vectors.ts";
 import { type Expression, f32, f32x4, i32, i64, v128 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

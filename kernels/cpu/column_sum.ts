@@ -8,7 +8,7 @@
 import type { Tensor } from "../device.ts";
 import { type Arguments, checkColumnSum } from "../shapes.ts";
 import { at, kernel, type KernelBuilder } from "./kernel.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { ELEMENTS_PER_TASK, overVectors, sumOf } from "./vectors.ts";
 import { f32x4, i32 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

@@ -11,7 +11,7 @@ import { plainAbsmax } from "./absmax.ts";
 import { at, kernel, type KernelBuilder, laneSum } from "./kernel.ts";
 import { linear, linearTransposed, matmul } from "./linear.ts";
 import { exp, log } from "./math.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { cpuTensor, viewOf } from "./tensor.ts";
 import { overVectors, sumOf, zeros } from "./vectors.ts";
 import { type Expression, f32, f32x4, i32, i64, v128 } from "./wasm/expression.ts";

@@ -12,7 +12,7 @@ import { decodeChunk, INTEGER } from "./integer_panels.ts";
 import { at, type Kernel, kernel, type KernelBuilder, type Parameters } from "./kernel.ts";
 import { integerValues, nf4Values } from "./linear.ts";
 import { decodeNf4Chunk, NF4 } from "./nf4_panels.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { type Expression, f32, i32, i64, v128 } from "./wasm/expression.ts";
 import type { Local } from "./wasm/function.ts";
 

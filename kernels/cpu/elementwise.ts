@@ -6,7 +6,7 @@
 
 import type { Arguments } from "../shapes.ts";
 import { kernel } from "./kernel.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { perElement } from "./vectors.ts";
 import { f32x4, i32x4 } from "./wasm/expression.ts";
 

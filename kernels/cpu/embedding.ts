@@ -6,7 +6,7 @@
 
 import { type Arguments, checkEmbedding, checkEmbeddingBackward } from "../shapes.ts";
 import { at, kernel } from "./kernel.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { overVectors, perRow } from "./vectors.ts";
 import { f32x4, i32 } from "./wasm/expression.ts";
 import type { Local } from "./wasm/function.ts";

@@ -21,7 +21,7 @@ import { NF4, packNf4Columns, packNf4Rows } from "./nf4_panels.ts";
 import { plainAbsmax } from "./absmax.ts";
 import type { Common } from "./multiply.ts";
 import { commonValues, product, type ProductArguments } from "./product.ts";
-import type { Recorder, ValuesOf } from "./recording.ts";
+import type { Recorder, ValuesOf } from "./recorder.ts";
 import {
   denseRowsKernel,
   denseVectorKernel,

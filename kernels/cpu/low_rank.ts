@@ -16,7 +16,7 @@ import { dropoutValues } from "./dropout.ts";
 import { outerKernel } from "./low_rank_outer.ts";
 import { expandKernel, panelsKernel, projectKernel } from "./low_rank_products.ts";
 import { poolKernel, unpoolKernel } from "./pooling.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { TILE_COLUMNS } from "./tile.ts";
 
 /** Records {@linkcode Operations.lowRank}. */

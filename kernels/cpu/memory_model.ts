@@ -9,7 +9,7 @@ import type { MemoryModel, Recorder as Counter } from "../counting/memory_model.
 import { type DeviceInfo, type DType, sizeOf, type Tensor } from "../device.ts";
 import { COMMAND, type Kernel, PARAMETER_BYTES, type Parameters } from "./kernel.ts";
 import { createOperations } from "./operations.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { checkDimensions, CpuTensor, cpuTensor, viewOf } from "./tensor.ts";
 
 /** Memory of the device that `info` describes. */

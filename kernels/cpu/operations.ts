@@ -19,7 +19,7 @@ import { embedding, embeddingBackward } from "./embedding.ts";
 import { linear, linearTransposed, matmul } from "./linear.ts";
 import { lowRank, lowRankBackward } from "./low_rank.ts";
 import { adamw, gradientNorm } from "./optimizer.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { rope } from "./rope.ts";
 import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
 import { sample } from "./sample.ts";

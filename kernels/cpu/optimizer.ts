@@ -6,7 +6,7 @@
 
 import { type Arguments, checkAdamw, checkGradientNorm } from "../shapes.ts";
 import { at, kernel } from "./kernel.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { ELEMENTS_PER_TASK, overVectors, perElement } from "./vectors.ts";
 import { type Expression, f32, f32x4, f64, f64x2, i32, i8x16, select } from "./wasm/expression.ts";
 import type { Local } from "./wasm/function.ts";

@@ -18,7 +18,7 @@ import {
   type LocalsOf,
   type Parameters,
 } from "./kernel.ts";
-import type { Recorder, ValuesOf } from "./recording.ts";
+import type { Recorder, ValuesOf } from "./recorder.ts";
 import { COMMON, type Common, multiplyRows, multiplyTransposed } from "./multiply.ts";
 import { type Block, BLOCK_COLUMNS, BLOCK_DEPTH, SCRATCH } from "./product_block.ts";
 import { type LeftLayout, TILE_ROWS } from "./tile.ts";

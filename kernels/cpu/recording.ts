@@ -6,32 +6,10 @@
 
 import { DeviceError, type DType, type Recording, sizeOf, type Tensor } from "../device.ts";
 import { CATALOG } from "./catalog.ts";
-import {
-  COMMAND,
-  type Kernel,
-  PARAMETER_BYTES,
-  type ParameterKind,
-  type Parameters,
-} from "./kernel.ts";
+import { COMMAND, type Kernel, PARAMETER_BYTES, type Parameters } from "./kernel.ts";
 import type { LinearMemory, Range } from "./memory.ts";
+import type { Recorder, ValuesOf } from "./recorder.ts";
 import { type Allocation, CpuTensor, cpuTensor } from "./tensor.ts";
-
-type ValueOf<Kind extends ParameterKind> = Kind extends "tensor" ? Tensor | null : number;
-
-/** What a call passes to a kernel. */
-export type ValuesOf<P extends Parameters> = { readonly [Name in keyof P]: ValueOf<P[Name]> };
-
-/** What operations record on. */
-export interface Recorder {
-  /** Appends one call of a kernel. */
-  call<P extends Parameters>(kernel: Kernel<P>, values: ValuesOf<P>): void;
-  /** Whether V8 packs neighbouring vectors into one of 256 bits; kernels may choose by it. */
-  readonly wide: boolean;
-  /** A tensor with these values, on the device once for all recordings; `values` is never changed. */
-  constant(values: Float32Array): Tensor;
-  /** Uninitialized memory for the results of one kernel of an operation on the way to the next. */
-  scratch(dtype: DType, shape: readonly number[]): Tensor;
-}
 
 /** What a recording needs of its device. */
 export interface RecordingHost {

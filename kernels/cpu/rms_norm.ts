@@ -7,7 +7,7 @@
 import { type Arguments, checkRmsNorm, checkRmsNormBackward } from "../shapes.ts";
 import { addPartials, overChunks, partialSums } from "./column_sum.ts";
 import { at, kernel, laneSum } from "./kernel.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { overVectors, perRow, sumOf, zeros } from "./vectors.ts";
 import { type Expression, f32, f32x4, i32, i32x4, v128 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

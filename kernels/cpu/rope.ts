@@ -6,7 +6,7 @@
 
 import { type Arguments, checkRope } from "../shapes.ts";
 import { at, kernel, type LocalsOf } from "./kernel.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { overVectors, perRow } from "./vectors.ts";
 import { f32, f32x4, i32, i64 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

@@ -10,7 +10,7 @@ import { maximumOf, STEP, sumOfExponentials } from "./cross_entropy.ts";
 import { firstWords } from "./dropout.ts";
 import { at, kernel, laneSum } from "./kernel.ts";
 import { exp, log } from "./math.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./recorder.ts";
 import { overVectors, sumOf, zeros } from "./vectors.ts";
 import { type Expression, f32, f32x4, f64, i32, i32x4, i64, v128 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";

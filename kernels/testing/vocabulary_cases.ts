@@ -115,7 +115,9 @@ export function crossEntropyCases(): Case[] {
 }
 
 /** One case of `crossEntropy`. */
-export function crossEntropyCase({ T, head, gradients, range = 1, weights: kind }: HeadShape): Case {
+export function crossEntropyCase(
+  { T, head, gradients, range = 1, weights: kind }: HeadShape,
+): Case {
   const { rows: V, columns: D } = head;
   const label = `crossEntropy ${head.format} T=${T} D=${D} V=${V} gradients=${gradients} ` +
     `range=${range}${kind === "zero" ? " all masked" : ""}`;

@@ -494,8 +494,14 @@ export interface Device {
     destinationOffset: number,
     count: number,
   ): void;
-  /** Waits for queued work and reads a tensor of dtype f32. Float64Array on `reference`. */
-  readFloats(tensor: Tensor): Promise<Float32Array | Float64Array>;
+  /**
+   * Waits for queued work and reads a tensor of dtype f32. Float64Array on `reference`.
+   *
+   * @param into Memory for the result, which starts it; new memory if absent. Reading many tensors
+   * into new memory leaves more garbage than they hold: collectors are late with large arrays.
+   * @throws {RangeError} If `into` is too small.
+   */
+  readFloats(tensor: Tensor, into?: ArrayBuffer): Promise<Float32Array | Float64Array>;
   /** Waits for queued work and reads a tensor of dtype u32. */
   readWords(tensor: Tensor): Promise<Uint32Array>;
   /** Records operations; they run only through {@linkcode Device.run}. */

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { BARRIER, meet } from "../cpu/barrier.ts";
+import { meet } from "../cpu/barrier.ts";
+import { BARRIER } from "../cpu/thread_queue.ts";
 import { LinearMemory, type Range } from "../cpu/memory.ts";
 import { Threads } from "../cpu/threads.ts";
 import { usesWideVectors } from "../cpu/wide_vectors.ts";

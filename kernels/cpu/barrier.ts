@@ -4,19 +4,9 @@
  * @module
  */
 
+import { BARRIER } from "./thread_queue.ts";
 import { i32, i64 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";
-
-/** Layout of the barrier in memory, in bytes. */
-export const BARRIER = {
-  /** u32: threads that have arrived. */
-  arrived: 0,
-  /** u32: how often all have arrived; what the others wait for. */
-  round: 4,
-  /** u32: not 0 once the device is closed or a thread has failed: nobody waits any more. */
-  stopped: 8,
-  bytes: 12,
-} as const;
 
 /** Turns of waiting before a thread sleeps: some ten microseconds, which is what waking costs. */
 const SPINS = 10_000;

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { BARRIER, meet } from "./barrier.ts";
+import { meet } from "./barrier.ts";
+import { BARRIER } from "./thread_queue.ts";
 import { CATALOG } from "./catalog.ts";
 import { COMMAND, KERNEL_SIGNATURE, KernelBuilder, type SharedFunction } from "./kernel.ts";
 import { i32, i64 } from "./wasm/expression.ts";

@@ -16,7 +16,6 @@ import {
   sizeOf,
   type Tensor,
 } from "../device.ts";
-import { BARRIER } from "./barrier.ts";
 import { compileKernels } from "./compile.ts";
 import { copyKernel } from "./elementwise.ts";
 import { cpuInfo, type CpuOptions } from "./info.ts";
@@ -25,6 +24,7 @@ import { LinearMemory, MAX_MEMORY_BYTES, type Range } from "./memory.ts";
 import { createOperations } from "./operations.ts";
 import { CpuRecording, RecordingBuilder, type RecordingHost } from "./recording.ts";
 import { type Allocation, checkDimensions, CpuTensor, cpuTensor, viewOf } from "./tensor.ts";
+import { BARRIER } from "./thread_queue.ts";
 import { Threads } from "./threads.ts";
 import { usesWideVectors } from "./wide_vectors.ts";
 
@@ -158,15 +158,19 @@ export class CpuDevice implements Device {
   }
 
   /** See {@linkcode Device.readFloats}. */
-  async readFloats(tensor: Tensor): Promise<Float32Array> {
+  async readFloats(tensor: Tensor, into?: ArrayBuffer): Promise<Float32Array> {
     if (tensor.dtype !== "f32") throw new TypeError(`"${tensor.label}" does not hold f32`);
-    return (await this.#read(tensor)) as Float32Array;
+    const result = into && new Float32Array(into, 0, tensor.size);
+    const values = (await this.#read(tensor)) as Float32Array;
+    if (result === undefined) return values.slice();
+    result.set(values);
+    return result;
   }
 
   /** See {@linkcode Device.readWords}. */
   async readWords(tensor: Tensor): Promise<Uint32Array> {
     if (tensor.dtype !== "u32") throw new TypeError(`"${tensor.label}" does not hold u32`);
-    return (await this.#read(tensor)) as Uint32Array;
+    return (await this.#read(tensor)).slice() as Uint32Array;
   }
 
   /** See {@linkcode Device.record}. */
@@ -207,10 +211,11 @@ export class CpuDevice implements Device {
     this.#current = 0;
   }
 
+  /** Waits for queued work and gives the tensor's own memory, to be copied at once. */
   async #read(tensor: Tensor): Promise<Float32Array | Uint32Array> {
     const source = this.#alive(tensor);
     await this.#threads.settle();
-    return this.#elements(source.dtype, source.address, source.size).slice();
+    return this.#elements(source.dtype, source.address, source.size);
   }
 
   #elements(dtype: DType, address: number, length: number): Float32Array | Uint32Array {

@@ -24,6 +24,8 @@ import { rope } from "./rope.ts";
 import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
 import { sample } from "./sample.ts";
 
+type FusedParts = Omit<Operations, "linearGroup" | "linearGroupTransposed" | "addRmsNorm">;
+
 /** Operations that append their kernel calls to `builder`. */
 export function createOperations(
   builder: Recorder & { endOperation(): void },
@@ -39,7 +41,7 @@ export function createOperations(
       builder.endOperation();
     };
   }
-  const operations = {
+  const operations: FusedParts = {
     fill: operation(shapes.checkFill, fill),
     copy: operation(shapes.checkCopy, copy),
     add: operation(shapes.checkAdd, add),
@@ -66,7 +68,7 @@ export function createOperations(
     appendToCache: operation(shapes.checkAppendToCache, appendToCache),
     cachedAttention: operation(shapes.checkCachedAttention, cachedAttention),
     sample: operation(shapes.checkSample, sample),
-  } as unknown as Operations;
+  };
   return {
     ...operations,
     linearGroup: (args) => fused.linearGroup(operations, args),

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { JOB, QUEUE, type ThreadMessage, type ThreadSetup } from "./thread_queue.ts";
+import {
+  BARRIER,
+  JOB,
+  QUEUE,
+  stopThreads,
+  type ThreadMessage,
+  type ThreadSetup,
+} from "./thread_queue.ts";
 
 /** `replay` of the kernel module: addresses are 64 bits wide. */
 type Replay = (
@@ -26,6 +33,11 @@ scope.onmessage = ({ data: { thread, ...setup } }) => {
   try {
     work(instance.exports.replay as Replay, setup, thread);
   } catch (error) {
+    // At once, not when the host reads the message: it may be waiting for room in the queue.
+    stopThreads(
+      new Int32Array(setup.queue),
+      new Int32Array(setup.memory.buffer, setup.barrier, BARRIER.bytes / 4),
+    );
     scope.postMessage({ kind: "failed", reason: String(error) });
   }
   self.close();

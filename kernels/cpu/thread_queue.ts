@@ -1,5 +1,5 @@
 /**
- * What the device and its threads share beside the linear memory.
+ * What the device and its threads share: the queue of jobs, and the barrier in the linear memory.
  *
  * @module
  */
@@ -32,6 +32,30 @@ export const JOB = {
   /** Tell the host that everything before is done. */
   signal: 1,
 } as const;
+
+/** Layout of the barrier in memory, in bytes. */
+export const BARRIER = {
+  /** u32: threads that have arrived. */
+  arrived: 0,
+  /** u32: how often all have arrived; what the others wait for. */
+  round: 4,
+  /** u32: not 0 once the device is closed or a thread has failed: nobody waits any more. */
+  stopped: 8,
+  bytes: 12,
+} as const;
+
+/**
+ * Stops all threads after the kernel call that they are in, and wakes the host if it waits for room.
+ *
+ * A thread that sleeps does not hear `Worker.terminate`: it has to be woken, and ends itself.
+ */
+export function stopThreads(queue: Int32Array, barrier: Int32Array): void {
+  Atomics.store(barrier, BARRIER.stopped / 4, 1);
+  Atomics.notify(barrier, BARRIER.round / 4);
+  Atomics.store(queue, QUEUE.stopped, 1);
+  Atomics.notify(queue, QUEUE.submitted);
+  Atomics.notify(queue, QUEUE.done);
+}
 
 /** What every thread is told at its start. */
 export interface ThreadSetup {

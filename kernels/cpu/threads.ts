@@ -6,9 +6,19 @@
  */
 
 import { DeviceError } from "../device.ts";
-import { BARRIER } from "./barrier.ts";
 import type { Range } from "./memory.ts";
-import { JOB, QUEUE, QUEUE_WORDS, type ThreadMessage, type ThreadSetup } from "./thread_queue.ts";
+import {
+  BARRIER,
+  JOB,
+  QUEUE,
+  QUEUE_WORDS,
+  stopThreads,
+  type ThreadMessage,
+  type ThreadSetup,
+} from "./thread_queue.ts";
+
+/** Milliseconds after which the host looks whether a thread has failed. */
+const LONGEST_WAIT = 100;
 
 /** What the threads need of the device. */
 export interface ThreadHost {
@@ -107,12 +117,15 @@ export class Threads {
     this.#fail("it was closed");
   }
 
-  /** Blocks while the queue is full. */
+  /** Blocks while the queue is full. @throws {DeviceError} If a thread fails meanwhile. */
   #makeRoom(): void {
     for (;;) {
       const { done } = this;
       if (this.#submitted - done < QUEUE.length) return;
-      Atomics.wait(this.#queue, QUEUE.done, done);
+      // The thread's message cannot arrive while this blocks.
+      if (Atomics.load(this.#queue, QUEUE.stopped) !== 0) throw stopped("a thread failed");
+      // A thread that fails between the two lines has notified nobody.
+      Atomics.wait(this.#queue, QUEUE.done, done, LONGEST_WAIT);
     }
   }
 
@@ -134,19 +147,19 @@ export class Threads {
   }
 
   #fail(reason: string): void {
-    this.#failure ??= new DeviceError(
-      `The CPU device stopped (${reason}): start the program again; if it happens again, report it`,
-    );
+    this.#failure ??= stopped(reason);
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
-    // A thread that sleeps does not hear `Worker.terminate`; these wake it, and it ends itself.
-    Atomics.store(this.#barrier, BARRIER.stopped / 4, 1);
-    Atomics.notify(this.#barrier, BARRIER.round / 4);
-    Atomics.store(this.#queue, QUEUE.stopped, 1);
-    Atomics.notify(this.#queue, QUEUE.submitted);
+    stopThreads(this.#queue, this.#barrier);
   }
 
   #throwFailure(): void {
     if (this.#failure !== null) throw this.#failure;
   }
+}
+
+function stopped(reason: string): DeviceError {
+  return new DeviceError(
+    `The CPU device stopped (${reason}): start the program again; if it happens again, report it`,
+  );
 }

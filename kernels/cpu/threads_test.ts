@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { type Device, DeviceError, type Tensor } from "../device.ts";
+import { type Device, DeviceError, type Recording, type Tensor } from "../device.ts";
 import { randomFloats, randomIntegers } from "../testing/arrays.ts";
 import { openCpu } from "./device.ts";
+import { QUEUE } from "./thread_queue.ts";
 import { usesWideVectors } from "./wide_vectors.ts";
 
 const [M, D, N, R] = [150, 72, 200, 8] as const;
@@ -112,23 +113,43 @@ Deno.test("closing while work is queued ends what waits, and everything after", 
   await assert.rejects(device.settle(), DeviceError);
 });
 
+/** Without bounds checks nothing traps. */
+const SKIPPED = usesWideVectors() ? " (skipped: without bounds checks nothing traps)" : "";
+
+function trap(device: Device): Recording {
+  const gradOutput = device.tensor("f32", [1, 1024], "gradOutput");
+  const gradTable = device.tensor("f32", [1, 1024], "gradTable");
+  const order = device.tensor("u32", [1], "order");
+  const offsets = device.tensor("u32", [2], "offsets");
+  // A position far beyond gradOutput, and beyond all memory.
+  device.write(order, Uint32Array.of(2 ** 21));
+  device.write(offsets, Uint32Array.of(0, 1));
+  return device.record("trap", (operations) => {
+    operations.embeddingBackward({ gradOutput, order, offsets, gradTable });
+  });
+}
+
 Deno.test({
-  name: "a kernel that traps is an error of settle and of everything after" +
-    (usesWideVectors() ? " (skipped: without bounds checks nothing traps)" : ""),
+  name: `a kernel that traps is an error of settle and of everything after${SKIPPED}`,
   ignore: usesWideVectors(),
   async fn() {
     const device = await openCpu({ threads: 2 });
-    const gradOutput = device.tensor("f32", [1, 1024], "gradOutput");
-    const gradTable = device.tensor("f32", [1, 1024], "gradTable");
-    const order = device.tensor("u32", [1], "order");
-    const offsets = device.tensor("u32", [2], "offsets");
-    // A position far beyond gradOutput, and beyond all memory.
-    device.write(order, Uint32Array.of(2 ** 21));
-    device.write(offsets, Uint32Array.of(0, 1));
-    device.run(device.record("trap", (operations) => {
-      operations.embeddingBackward({ gradOutput, order, offsets, gradTable });
-    }));
+    device.run(trap(device));
     await assert.rejects(device.settle(), { name: "DeviceError", message: /CPU device stopped/ });
+    await assert.rejects(device.settle(), DeviceError);
+    device.close();
+  },
+});
+
+Deno.test({
+  name: `a kernel that traps ends the wait for room in a full queue${SKIPPED}`,
+  ignore: usesWideVectors(),
+  async fn() {
+    const device = await openCpu({ threads: 2 });
+    const recording = trap(device);
+    assert.throws(() => {
+      for (let i = 0; i < 2 * QUEUE.length; i++) device.run(recording);
+    }, { name: "DeviceError", message: /CPU device stopped \(a thread failed\)/ });
     await assert.rejects(device.settle(), DeviceError);
     device.close();
   },

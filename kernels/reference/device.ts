@@ -130,8 +130,12 @@ export class ReferenceDevice implements Device {
 
   /** See {@linkcode Device.readFloats}. */
   // deno-lint-ignore require-await -- errors become rejections, as on other devices
-  async readFloats(tensor: Tensor): Promise<Float64Array> {
-    return this.#memory.floats(tensor).slice();
+  async readFloats(tensor: Tensor, into?: ArrayBuffer): Promise<Float64Array> {
+    const values = this.#memory.floats(tensor);
+    if (into === undefined) return values.slice();
+    const result = new Float64Array(into, 0, values.length);
+    result.set(values);
+    return result;
   }
 
   /** See {@linkcode Device.readWords}. */

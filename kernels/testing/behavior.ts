@@ -17,6 +17,7 @@ import { placeOn, randomInteger, uploadWeight } from "./weights.ts";
 export const BEHAVIORS: Readonly<Record<string, (device: Device) => Promise<void> | void>> = {
   "memory is zero-filled, also where a freed tensor was": zeroFilled,
   "writes land at their offset and their data may be reused at once": writes,
+  "floats are read into memory of the caller": reads,
   "copies, writes and replays keep their order": ordering,
   "fill and copy of words": words,
   "views share memory with their tensor": views,
@@ -52,6 +53,19 @@ async function writes(device: Device): Promise<void> {
   assert.throws(() => device.write(floats, Uint32Array.of(1)), /floats/);
   await assert.rejects(async () => await device.readWords(floats), /floats/);
   free(device, floats, words);
+}
+
+async function reads(device: Device): Promise<void> {
+  const tensor = device.tensor("f32", [3], "read");
+  device.write(tensor, Float32Array.of(1, 2, 3));
+  const own = new ArrayBuffer(64);
+  const values = await device.readFloats(tensor, own);
+  assert.deepEqual([...values], [1, 2, 3]);
+  assert.ok(values.buffer === own && values.byteOffset === 0);
+  device.write(tensor, Float32Array.of(4, 5, 6));
+  assert.deepEqual([...values], [1, 2, 3]);
+  await assert.rejects(async () => await device.readFloats(tensor, new ArrayBuffer(4)), RangeError);
+  free(device, tensor);
 }
 
 async function ordering(device: Device): Promise<void> {

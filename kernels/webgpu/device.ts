@@ -182,15 +182,19 @@ export class WebgpuDevice implements Device {
   }
 
   /** See {@linkcode Device.readFloats}. */
-  async readFloats(tensor: Tensor): Promise<Float32Array> {
+  async readFloats(tensor: Tensor, into?: ArrayBuffer): Promise<Float32Array> {
     if (tensor.dtype !== "f32") throw new TypeError(`"${tensor.label}" does not hold f32`);
-    return new Float32Array(await this.#read(tensor));
+    const result = new Float32Array(into ?? new ArrayBuffer(4 * tensor.size), 0, tensor.size);
+    await this.#read(tensor, new Uint32Array(result.buffer, 0, tensor.size));
+    return result;
   }
 
   /** See {@linkcode Device.readWords}. */
   async readWords(tensor: Tensor): Promise<Uint32Array> {
     if (tensor.dtype !== "u32") throw new TypeError(`"${tensor.label}" does not hold u32`);
-    return new Uint32Array(await this.#read(tensor));
+    const result = new Uint32Array(tensor.size);
+    await this.#read(tensor, result);
+    return result;
   }
 
   /** See {@linkcode Device.record}. */
@@ -267,17 +271,16 @@ export class WebgpuDevice implements Device {
    * Copies a tensor to the host. Awaiting a map costs at least 11 ms in Deno 2.9 whatever the size,
    * but concurrent reads share the wait.
    */
-  async #read(tensor: Tensor): Promise<ArrayBuffer> {
+  async #read(tensor: Tensor, into: Uint32Array): Promise<void> {
     const source = this.#alive(tensor);
     const bytes = 4 * source.size;
     const { buffer } = this.#staging.acquire(bytes, `read of ${tensor.label}`);
     const input = source.allocation.buffer as GPUBuffer;
     this.#commands().copyBufferToBuffer(input, 4 * source.offset, buffer, 0, bytes);
     this.#flush();
-    let data: ArrayBuffer;
     try {
       await buffer.mapAsync(GPUMapMode.READ, 0, bytes);
-      data = buffer.getMappedRange(0, bytes).slice(0);
+      into.set(new Uint32Array(buffer.getMappedRange(0, bytes)));
       buffer.unmap();
     } catch (error) {
       buffer.destroy();
@@ -290,7 +293,6 @@ export class WebgpuDevice implements Device {
     if (this.#closed) buffer.destroy();
     else this.#staging.release(buffer);
     await this.#throwErrors();
-    return data;
   }
 
   /** Creates a buffer; running out of memory is reported with its name and size. */

@@ -11,6 +11,7 @@ import { DTYPE_BYTES, elementCount } from "../formats/safetensors_header.ts";
 import { plainTensors } from "./architecture.ts";
 import type { ModelFolder } from "./model_folder.ts";
 import type { TensorOutline, WeightDtype } from "./quantized_tensors.ts";
+import type { TensorPart } from "./tensor_parts.ts";
 
 /** Files of a model folder that belong to its tokenizer and generation, copied as they are. */
 const COMPANIONS = [
@@ -95,6 +96,16 @@ export class ModelWriter implements Disposable {
   write(name: string, values: TensorValues): void {
     const shard = this.#open(name);
     shard.writer?.write(name, values);
+    this.#written(shard);
+  }
+
+  /** Writes a tensor as its parts come, rounding like {@linkcode SafetensorsWriter.write}. */
+  async stream(name: string, parts: AsyncIterable<TensorPart<Float32Array>>): Promise<void> {
+    const shard = this.#open(name);
+    const { dtype } = shard.tensors.find((tensor) => tensor.name === name) as TensorOutline;
+    for await (const { first, values } of parts) {
+      shard.writer?.write(name, values, DTYPE_BYTES[dtype] * first);
+    }
     this.#written(shard);
   }
 

@@ -12,6 +12,7 @@ import type { LanguageModel } from "../models/language_model.ts";
 import { ModelWriter, TORCH_DTYPES } from "../models/model_writer.ts";
 import type { WeightDtype } from "../models/quantized_tensors.ts";
 import type { ParameterShape } from "../models/parameters.ts";
+import { readParts, type TensorPart } from "../models/tensor_parts.ts";
 
 /** Every tensor of a model; matrices decay, norms and biases do not. */
 export function fullParameterShapes(config: ModelConfig): ParameterShape[] {
@@ -43,7 +44,7 @@ export async function writeTrainedWeights(
   for (const { name } of shapes) {
     const parameter = model.parameters.get(name);
     if (parameter === null) throw new RangeError(`${name} was not trained`);
-    writer.write(name, await floats(model, parameter.value));
+    await writer.stream(name, floats(model, parameter.value));
   }
   const json = readJson(`${from}/config.json`, "a model folder");
   await writer.finish(
@@ -52,7 +53,11 @@ export async function writeTrainedWeights(
   );
 }
 
-async function floats(model: LanguageModel, tensor: Tensor): Promise<Float32Array> {
-  const values = await model.device.readFloats(tensor);
-  return values instanceof Float32Array ? values : Float32Array.from(values);
+async function* floats(
+  { device }: LanguageModel,
+  tensor: Tensor,
+): AsyncGenerator<TensorPart<Float32Array>> {
+  for await (const { first, values } of readParts(device, tensor)) {
+    yield { first, values: values instanceof Float32Array ? values : Float32Array.from(values) };
+  }
 }

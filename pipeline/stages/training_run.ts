@@ -31,7 +31,7 @@ import { ParameterSpace } from "../models/parameters.ts";
 import { below, halvings } from "../memory/settings.ts";
 import { allocateTraining, LOSSES_FILE, train, type TrainingResult } from "../training/loop.ts";
 import { type TrainingOptions, trainingShape } from "../training/options.ts";
-import { parts } from "../training/checkpoint.ts";
+import { parts } from "../models/tensor_parts.ts";
 import { allocateScores } from "../training/score.ts";
 import { fullParameterShapes } from "./full_training.ts";
 import { adapterBytes } from "./outline.ts";
@@ -189,7 +189,9 @@ export function rehearseTraining(
   if (adapter !== null) ledger.take("host", "trained values", adapterBytes(adapter)).drop();
   else {
     for (const { shape } of fullParameterShapes(model.config)) {
-      ledger.take("host", "trained values", 4 * sizeOf(shape)).drop();
+      for (const { count } of parts({ size: sizeOf(shape) })) {
+        ledger.take("host", "part of the trained weights", 4 * count).drop();
+      }
     }
   }
 }

@@ -11,9 +11,7 @@ import type { Device, Tensor } from "../../kernels/device.ts";
 import { UserError } from "../errors.ts";
 import { statOrNull } from "../formats/files.ts";
 import { SafetensorsFile, SafetensorsWriter } from "../formats/safetensors.ts";
-
-/** Elements that pass through the host at a time: 16 MiB of f32. */
-const PART_ELEMENTS = 2 ** 22;
+import { parts, readParts } from "../models/tensor_parts.ts";
 
 /** What a checkpoint holds besides tensors. */
 export interface CheckpointMetadata {
@@ -43,8 +41,7 @@ export async function saveCheckpoint(
     { step: String(step), fingerprint },
   );
   for (const [name, tensor] of tensors) {
-    for (const { first, count } of parts(tensor)) {
-      const values = await device.readFloats(device.view(tensor, first, [count]));
+    for await (const { first, values } of readParts(device, tensor)) {
       if (!values.every(Number.isFinite)) {
         throw new UserError(
           `Training diverged at step ${step}: ${name} holds NaN or infinity; lower optimizer.lr or ` +
@@ -56,13 +53,6 @@ export async function saveCheckpoint(
     }
   }
   writer.finish();
-}
-
-/** A tensor in parts that the host can hold, first to last. */
-export function* parts({ size }: Tensor): Generator<{ first: number; count: number }> {
-  for (let first = 0; first < size; first += PART_ELEMENTS) {
-    yield { first, count: Math.min(PART_ELEMENTS, size - first) };
-  }
 }
 
 /** Removes what processes that were killed while writing this checkpoint have left beside it. */

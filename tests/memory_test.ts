@@ -88,8 +88,7 @@ for (const [name, config] of Object.entries(MODELS)) {
       for (const [kind, graph] of [["lora", LORA], ["full", FULL]] as const) {
         const file = join(folder, `${kind}.yaml`);
         await Deno.writeTextFile(file, `name: ${kind}\nseed: 1\ngraph:${graph}`);
-        const stages = await measureMemory(file, join(folder, "runs"), "cpu");
-        stages.forEach((stage) => check(stage, kind));
+        checkRun(await measureMemory(file, join(folder, "runs"), "cpu"), kind);
       }
     } finally {
       await Deno.remove(folder, { recursive: true });
@@ -100,20 +99,44 @@ for (const [name, config] of Object.entries(MODELS)) {
 /** An evaluation is planned for a long text: its losses are collected in a quarter of a megabyte. */
 const COLLECTED_LOSSES = 4 * 2 ** 16;
 
-function check({ id, stage, device, host }: MeasuredMemory, kind: string): void {
-  const shown = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
-  if (device !== null) {
-    const more = stage === "evaluate" ? COLLECTED_LOSSES : 0;
-    assert.ok(
-      device.planned >= 0.9 * device.measured && device.planned <= 1.1 * device.measured + more,
-      `${kind} ${id}: the device took ${shown(device.measured)}, planned were ${
-        shown(device.planned)
-      }`,
-    );
+/** How many pages of Deno's own binary a process has resident is the system's choice. */
+const RESIDENT_CODE = 20e6;
+
+/** The peaks of a run within 10 % (device) and 20 % (host), and every stage almost as close. */
+function checkRun(stages: readonly MeasuredMemory[], kind: string): void {
+  for (const { id, stage, device, host } of stages) {
+    if (device !== null) {
+      checkClose(`${kind} ${id}: the device`, device, {
+        below: 0.1 * device.measured,
+        above: 0.1 * device.measured + (stage === "evaluate" ? COLLECTED_LOSSES : 0),
+      });
+    }
+    const tolerance = Math.max(0.2 * host.measured, RESIDENT_CODE);
+    checkClose(`${kind} ${id}: the host`, host, { below: tolerance, above: tolerance });
   }
+  const peak = (bytes: readonly Bytes[]): Bytes => ({
+    planned: Math.max(...bytes.map(({ planned }) => planned)),
+    measured: Math.max(...bytes.map(({ measured }) => measured)),
+  });
+  const host = peak(stages.map(({ host }) => host));
+  const tolerance = 0.2 * host.measured;
+  checkClose(`${kind}: the host`, host, { below: tolerance, above: tolerance });
+}
+
+interface Bytes {
+  readonly planned: number;
+  readonly measured: number;
+}
+
+function checkClose(
+  what: string,
+  { planned, measured }: Bytes,
+  { below, above }: { readonly below: number; readonly above: number },
+): void {
+  const shown = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
   assert.ok(
-    Math.abs(host.planned - host.measured) <= 0.2 * host.measured,
-    `${kind} ${id}: the host took ${shown(host.measured)}, planned were ${shown(host.planned)}`,
+    planned >= measured - below && planned <= measured + above,
+    `${what} took ${shown(measured)}, planned were ${shown(planned)}`,
   );
 }
 
@@ -141,8 +164,9 @@ testUnless(
       await Deno.writeTextFile(join(folder, "held_out.txt"), TEXT.slice(0, 600));
       const file = join(folder, "large.yaml");
       await Deno.writeTextFile(file, `name: large\nseed: 1\ngraph:${LORA}`);
-      for (const stage of await measureMemory(file, join(folder, "runs"), "cpu")) {
-        check(stage, "large");
+      const stages = await measureMemory(file, join(folder, "runs"), "cpu");
+      checkRun(stages, "large");
+      for (const stage of stages) {
         assert.ok(stage.host.measured <= 12e9, `${stage.id}: ${stage.host.measured} bytes`);
         console.log(stage);
       }

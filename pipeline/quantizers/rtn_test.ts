@@ -5,8 +5,9 @@ import { unpackCodes } from "../../kernels/packing.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { UserError } from "../errors.ts";
 import { dequantizeHost, type HostIntegerWeight, weightBytes } from "../formats/host_weight.ts";
+import { encode, fitGrid } from "./integer_grid.ts";
 import { quantizerSchema } from "./registry.ts";
-import { encode, fitGrid, rtn, type RtnParameters } from "./rtn.ts";
+import { rtn, type RtnParameters } from "./rtn.ts";
 
 const WIDTHS = [2, 3, 4, 8] as const;
 

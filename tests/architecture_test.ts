@@ -22,9 +22,11 @@ const FLOORS: readonly (readonly string[])[] = [
   ["pipeline/graph", "pipeline/environment"],
   [
     "pipeline/adapters",
+    "pipeline/calibration",
     "pipeline/evaluation",
     "pipeline/initializers",
     "pipeline/memory",
+    "pipeline/preprocessors",
     "pipeline/quantizers",
     "pipeline/training",
   ],

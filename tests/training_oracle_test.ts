@@ -17,7 +17,7 @@ import { Tokenizer } from "../pipeline/data/tokenizer.ts";
 import { findPython } from "../pipeline/environment/oracles.ts";
 import { dequantizeHost, type HostWeight } from "../pipeline/formats/host_weight.ts";
 import { SafetensorsWriter } from "../pipeline/formats/safetensors.ts";
-import { zero } from "../pipeline/initializers/zero.ts";
+import { zeroModule } from "../pipeline/initializers/zero.ts";
 import { LINEAR_NAMES, modelLinears } from "../pipeline/models/architecture.ts";
 import { BatchModel } from "../pipeline/models/batch_model.ts";
 import { loadLanguageModel } from "../pipeline/models/language_model.ts";
@@ -100,7 +100,7 @@ async function compare(python: string, folder: string): Promise<void> {
         linear,
         null,
       );
-      return [linear.path, zero.initialize(linear, shape!, SEED)];
+      return [linear.path, zeroModule(linear, shape!, SEED)];
     })),
   };
   await Deno.mkdir(join(folder, "adapter"));

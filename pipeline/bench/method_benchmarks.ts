@@ -8,7 +8,7 @@
 import type { Benchmark } from "../../kernels/bench/benchmark.ts";
 import { planAdapter } from "../adapters/plan.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
-import { initializers } from "../initializers/registry.ts";
+import { zeroModule } from "../initializers/zero.ts";
 import { blockLinears, LINEAR_NAMES, type LinearShape } from "../models/architecture.ts";
 import { nf4 } from "../quantizers/nf4.ts";
 import { rtn } from "../quantizers/rtn.ts";
@@ -30,7 +30,7 @@ const QUANTIZERS: Readonly<Record<string, Quantize>> = {
     nf4.quantize(weights, rows, columns, nf4.parameters.parse({ method: "nf4" }), path),
 };
 
-/** Every quantizer and initializer on the seven linear layers of a block. */
+/** Quantizers, and the initializer that needs nothing else, on the seven linear layers of a block. */
 export function methodBenchmarks(): Benchmark[] {
   return MODELS.flatMap(({ model, large }) => [
     ...Object.entries(QUANTIZERS).map(([name, quantize]) =>
@@ -39,20 +39,18 @@ export function methodBenchmarks(): Benchmark[] {
         return () => layers.forEach(({ linear, values }) => quantize(values, linear));
       })
     ),
-    ...initializers.map((initializer) =>
-      hostBenchmark(`initialize ${initializer.name}`, model, large, () => {
-        const block = { rows: BASE.block_rows, columns: BASE.group_size };
-        const layers = blockLinears(benchmarkConfig(model), 0).map((linear) => ({
-          linear,
-          shape: planAdapter(ADAPTER, linear, block),
-        }));
-        return () => {
-          for (const { linear, shape } of layers) {
-            if (shape !== null) initializer.initialize(linear, shape, 0);
-          }
-        };
-      })
-    ),
+    hostBenchmark("initialize zero", model, large, () => {
+      const block = { rows: BASE.block_rows, columns: BASE.group_size };
+      const layers = blockLinears(benchmarkConfig(model), 0).map((linear) => ({
+        linear,
+        shape: planAdapter(ADAPTER, linear, block),
+      }));
+      return () => {
+        for (const { linear, shape } of layers) {
+          if (shape !== null) zeroModule(linear, shape, 0);
+        }
+      };
+    }),
   ]);
 }
 

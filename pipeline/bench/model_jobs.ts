@@ -10,7 +10,7 @@ import type { HostAdapter, HostModule } from "../adapters/adapter.ts";
 import { adapterParameterShapes, placeAdapter } from "../adapters/placement.ts";
 import { planAdapter } from "../adapters/plan.ts";
 import type { Example } from "../data/dataset.ts";
-import { zero } from "../initializers/zero.ts";
+import { zeroModule } from "../initializers/zero.ts";
 import { LINEAR_NAMES, modelLinears } from "../models/architecture.ts";
 import { BatchModel } from "../models/batch_model.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -142,7 +142,7 @@ function loraAdapter(config: ModelConfig, rank: number): HostAdapter {
   const modules = new Map<string, HostModule>();
   for (const linear of modelLinears(config)) {
     const shape = planAdapter(options, linear, block);
-    if (shape !== null) modules.set(linear.path, zero.initialize(linear, shape, 0));
+    if (shape !== null) modules.set(linear.path, zeroModule(linear, shape, 0));
   }
   return { description: { form: "lora", pooling: "average", base: "", peft: null }, modules };
 }

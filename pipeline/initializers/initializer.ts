@@ -1,17 +1,65 @@
 /**
- * What an initializer is: values for the matrices of an adapter before training.
+ * What an initializer is: values for the matrices of an adapter before training, and sometimes a base
+ * weight that goes with them.
  *
  * @module
  */
 
-import type { AdapterShape } from "../adapters/plan.ts";
+import type { z } from "zod";
 import type { HostModule } from "../adapters/adapter.ts";
+import type { AdapterShape } from "../adapters/plan.ts";
+import type { CalibrationNeeds, LayerCalibration } from "../calibration/layer_calibration.ts";
+import type { HostWeight } from "../formats/host_weight.ts";
 import type { LinearShape } from "../models/architecture.ts";
 
-/** A method that fills A and B from nothing but their shapes and the seed. */
-export interface Initializer {
-  /** The value of `init:` in the experiment file. */
-  readonly name: string;
+/** One linear layer as an initializer sees it. */
+export interface InitializerLayer {
+  readonly linear: LinearShape;
+  /** Shapes and scale of the adapter to fill. */
+  readonly shape: AdapterShape;
+  /** The seed of the cell; draws are keyed by it and the path of the layer. */
+  readonly seed: number;
+  /**
+   * The weight before it was quantized, `[rows, columns]` row-major, not to be written to; null unless
+   * the initializer says {@linkcode Initializer.needsOriginal}.
+   */
+  readonly original: Float32Array | null;
+  /** The weight that the adapter will be trained on. */
+  readonly base: HostWeight;
+  /** There whenever {@linkcode Initializer.calibration} asks for something. */
+  readonly calibration: LayerCalibration | null;
+  /**
+   * The quantizer of the base with its parameters, without preprocessing, for methods that move the
+   * base; null where the base was not made by a `quantize` stage. Rejects weights that the quantizer
+   * rejects, and, if it needs calibration, a stage without `calibration:`, as a `UserError`.
+   */
+  readonly requantize: ((weights: Float32Array) => HostWeight) | null;
+}
+
+/** What an initializer makes of a layer. */
+export interface InitializedLayer {
+  readonly module: HostModule;
+  /** A weight in the format of the base that replaces it; absent if the base stays as it is. */
+  readonly base?: HostWeight;
+}
+
+/** A method that fills the matrices of an adapter before training. */
+export interface Initializer<Parameters extends { readonly method: string }> {
+  /** The value of `init: { method }`, or of `init` alone, in the experiment file. */
+  readonly name: Parameters["method"];
+  /** One line for the documentation and the JSON Schema. */
   readonly summary: string;
-  initialize(linear: LinearShape, shape: AdapterShape, seed: number): HostModule;
+  /** A strict zod object whose `method` is the literal `name`; all other keys have defaults. */
+  readonly parameters: z.ZodType<Parameters> & z.core.$ZodTypeDiscriminable;
+  /** What it reads of a layer's inputs; absent or null if nothing. */
+  calibration?(parameters: Parameters): CalibrationNeeds | null;
+  /** Whether it reads the weights before they were quantized. */
+  readonly needsOriginal?: boolean;
+  /**
+   * Fills the adapter of one layer so that the base with it stands for what the method intends:
+   * `scale` of the shape (`alpha / rank`) is part of the product.
+   *
+   * @throws {UserError} If the method is not defined on this form, base or calibration.
+   */
+  initialize(layer: InitializerLayer, parameters: Parameters): InitializedLayer;
 }

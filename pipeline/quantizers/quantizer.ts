@@ -5,11 +5,12 @@
  */
 
 import type { z } from "zod";
+import type { CalibrationNeeds, LayerCalibration } from "../calibration/layer_calibration.ts";
 import { UserError } from "../errors.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
 import type { ModuleFormat } from "../models/quantized_tensors.ts";
 
-/** A weight quantization method that needs nothing but the weights. */
+/** A weight quantization method. */
 export interface Quantizer<Parameters extends { readonly method: string }> {
   /** The value of `method:` in the experiment file. */
   readonly name: Parameters["method"];
@@ -21,10 +22,14 @@ export interface Quantizer<Parameters extends { readonly method: string }> {
   describe(parameters: Parameters): string;
   /** Format of every weight that `quantize` returns; null if they stay dense. */
   format(parameters: Parameters): ModuleFormat | null;
+  /** What it reads of a layer's inputs; absent or null if nothing but the weights. */
+  calibration?(parameters: Parameters): CalibrationNeeds | null;
   /**
    * Quantizes `weights [rows, columns]` (row-major; `columns` are inputs); `layer` names the matrix
    * in errors.
    *
+   * @param weights Not written to, and not kept unless the result is dense.
+   * @param calibration There whenever {@linkcode Quantizer.calibration} asks for something.
    * @throws {UserError} If a weight is not finite or a block size does not divide the matrix.
    */
   quantize(
@@ -33,6 +38,7 @@ export interface Quantizer<Parameters extends { readonly method: string }> {
     columns: number,
     parameters: Parameters,
     layer: string,
+    calibration?: LayerCalibration,
   ): HostWeight;
 }
 

@@ -12,7 +12,11 @@ import { adapterParameters, type AdapterShape, planAdapter } from "../adapters/p
 import { UserError } from "../errors.ts";
 import { type PeftConfig, readPeftAdapter } from "../formats/peft.ts";
 import type { Source, Stage } from "../graph/stage.ts";
-import { initializers } from "../initializers/registry.ts";
+import {
+  initializerFor,
+  type InitializerParameters,
+  initializerSchema,
+} from "../initializers/registry.ts";
 import {
   LINEAR_NAMES,
   type LinearShape,
@@ -44,9 +48,9 @@ const parameters = z.strictObject({
   target_modules: z.array(z.enum(LINEAR_NAMES)).min(1).default([...LINEAR_NAMES])
     .describe("Adapted linear layers."),
   init: z.union([
-    z.enum(initializers.map(({ name }) => name)),
+    initializerSchema,
     z.strictObject({ peft: z.string().describe("Folder of a LoRA adapter in PEFT format.") }),
-  ]).default("zero").describe("How A and B start."),
+  ]).prefault("zero").describe("How A and B start: a method, or an adapter in PEFT format."),
 });
 
 /** Parameters of {@linkcode initialize}. */
@@ -61,10 +65,10 @@ export const initialize: Stage<InitializeParameters> = {
   accepts: ["model"],
   produces: "adapter",
   dependsOn: ({ form, init }) => ({
-    seed: form !== "full" && typeof init === "string",
+    seed: form !== "full" && !("peft" in init),
     device: false,
   }),
-  sources: ({ init }) => typeof init === "string" ? [] : [peftSource(init.peft)],
+  sources: ({ init }) => "peft" in init ? [peftSource(init.peft)] : [],
   check(options, upstream) {
     const form = forms.find(({ name }) => name === options.form);
     const quantizer = upstream.find(({ stage }) => stage === "quantize")?.parameters as
@@ -86,7 +90,7 @@ export const initialize: Stage<InitializeParameters> = {
           `"${method}"; use quantizer: { method: none }`,
       });
     }
-    if (typeof options.init !== "string" && options.form !== "lora") {
+    if ("peft" in options.init && options.form !== "lora") {
       problems.push({
         path: "init.peft",
         message: `A PEFT adapter is a plain LoRA, but the form is ${options.form}; use form: lora`,
@@ -101,9 +105,9 @@ export const initialize: Stage<InitializeParameters> = {
       return { outline: { ...plainOutline(model), full: true }, rehearse: () => {} };
     }
     const linears = modelLinears(model.config);
-    const modules = typeof options.init === "string"
-      ? adapterShapes(options, linears, model)
-      : importPeft((await resolve(peftSource(options.init.peft)))[0] ?? "", linears).modules;
+    const modules = "peft" in options.init
+      ? importPeft((await resolve(peftSource(options.init.peft)))[0] ?? "", linears).modules
+      : adapterShapes(options, linears, model);
     const adapter = { description: { form: options.form }, modules };
     return {
       outline: { model, adapter, full: false, probeLength: 0 },
@@ -129,9 +133,9 @@ export const initialize: Stage<InitializeParameters> = {
       return { metrics: {}, facts: { trained_parameters: parameterCount(model.config) } };
     }
     const linears = modelLinears(model.config);
-    const { modules, peft } = typeof options.init === "string"
-      ? createModules(options, linears, model, seed)
-      : importPeft((await context.resolve(peftSource(options.init.peft)))[0] ?? "", linears);
+    const { modules, peft } = "peft" in options.init
+      ? importPeft((await context.resolve(peftSource(options.init.peft)))[0] ?? "", linears)
+      : await createModules(options, options.init, linears, model, seed);
     const { form, pooling } = options;
     const adapter = { description: { form, pooling, base: input.key, peft }, modules };
     await writeAdapter(context.folder, adapter);
@@ -172,20 +176,23 @@ function adapterShapes(
   return shapes;
 }
 
-function createModules(
+async function createModules(
   options: InitializeParameters,
+  method: InitializerParameters,
   linears: readonly LinearShape[],
-  model: ModelOutline,
+  model: ModelFolder,
   seed: number,
-): { modules: Map<string, HostModule>; peft: PeftConfig | null } {
-  const initializer = initializers.find(({ name }) => name === options.init);
-  if (initializer === undefined) throw new RangeError(`Unknown initializer ${options.init}`);
-  const modules = new Map(
-    [...adapterShapes(options, linears, model)].map(([path, { linear, shape }]) => [
-      path,
-      initializer.initialize(linear, shape, seed),
-    ]),
-  );
+): Promise<{ modules: Map<string, HostModule>; peft: PeftConfig | null }> {
+  const initializer = initializerFor(method);
+  const modules = new Map<string, HostModule>();
+  for (const [path, { linear, shape }] of adapterShapes(options, linears, model)) {
+    const base = await model.weight(linear);
+    const { module } = initializer.initialize(
+      { linear, shape, seed, original: null, base, calibration: null, requantize: null },
+      method,
+    );
+    modules.set(path, module);
+  }
   const { form, rank, alpha, use_rslora, target_modules } = options;
   const peft = { r: rank, lora_alpha: alpha, use_rslora, target_modules };
   return { modules, peft: form === "lora" ? peft : null };

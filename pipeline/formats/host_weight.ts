@@ -1,7 +1,8 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 /**
- * Weights of linear layers in host memory: the mirror of `kernels/device.ts`'s `Weight`, which
- * quantizers make, files hold and `models/device_weight.ts` copies to a device.
+ * Weights of linear layers in host memory, which quantizers make, files hold and
+ * `models/device_weight.ts` copies to a device: the mirror of `kernels/device.ts`'s `Weight`, and
+ * formats that devices hold as one of those.
  *
  * @module
  */
@@ -9,6 +10,8 @@
 import { type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
 import { DYNAMIC_MAP, NF4_LEVELS } from "../../kernels/nf4.ts";
 import { unpackCodes } from "../../kernels/packing.ts";
+import { dequantizeBinary, type HostBinaryWeight } from "./binary_weight.ts";
+import { dequantizeMixed, type HostMixedWeight } from "./mixed_weight.ts";
 
 /** A matrix `[rows, columns]` of plain f32 values. */
 export interface HostDenseWeight {
@@ -79,15 +82,23 @@ export interface HostNf4Weight {
 }
 
 /** A weight in any format that kernels read directly. */
-export type HostWeight = HostDenseWeight | HostIntegerWeight | HostNf4Weight;
+export type HostKernelWeight = HostDenseWeight | HostIntegerWeight | HostNf4Weight;
 
-/** Bytes that the arrays of a weight take, padding included: what a file or a device holds. */
+/** A weight in any format. */
+export type HostWeight = HostKernelWeight | HostMixedWeight | HostBinaryWeight;
+
+/** An array of a weight, as wide as it is stored. */
+export type WeightArray = Float32Array | Uint32Array | Float16Array | Uint8Array;
+
+/** Bytes that the arrays of a weight take, padding included: what a file holds. */
 export function weightBytes(weight: HostWeight): number {
   return weightArrays(weight).reduce((bytes, array) => bytes + array.byteLength, 0);
 }
 
 /** The arrays of a weight: codes first, then what belongs to them. */
-export function weightArrays(weight: HostWeight): readonly (Float32Array | Uint32Array)[] {
+export function weightArrays(weight: HostKernelWeight): readonly (Float32Array | Uint32Array)[];
+export function weightArrays(weight: HostWeight): readonly WeightArray[];
+export function weightArrays(weight: HostWeight): readonly WeightArray[] {
   switch (weight.format) {
     case "dense":
       return [weight.values];
@@ -97,6 +108,15 @@ export function weightArrays(weight: HostWeight): readonly (Float32Array | Uint3
       return weight.absmax.kind === "plain"
         ? [weight.codes, weight.absmax.values]
         : [weight.codes, weight.absmax.codes, weight.absmax.scales, weight.absmax.offset];
+    case "mixed":
+      return [weight.codes, weight.scales, weight.zeros, weight.widths];
+    case "binary":
+      return [
+        weight.codes,
+        weight.salient,
+        weight.scales,
+        ...(weight.means === null ? [] : [weight.means]),
+      ];
   }
 }
 
@@ -109,6 +129,10 @@ export function dequantizeHost(weight: HostWeight): Float32Array {
       return dequantizeInteger(weight);
     case "nf4":
       return dequantizeNf4(weight);
+    case "mixed":
+      return dequantizeMixed(weight);
+    case "binary":
+      return dequantizeBinary(weight);
   }
 }
 

@@ -6,6 +6,7 @@
 
 import type { Device, Tensor, Weight } from "../../kernels/device.ts";
 import { type HostWeight, weightArrays } from "../formats/host_weight.ts";
+import { deviceFormat, deviceWeight } from "./device_format.ts";
 import { type ModuleFormat, moduleFormat, weightParts } from "./quantized_tensors.ts";
 
 /** A matrix `[rows, columns]` and its name in memory listings and errors. */
@@ -16,19 +17,21 @@ export interface WeightShape {
 }
 
 /**
- * Allocates a weight; null is the format of a dense one.
+ * Allocates a weight that is stored in `format`, null for a dense one, as a device holds it
+ * ({@linkcode deviceFormat}).
  *
  * @throws {RangeError} If a tensor is larger than the device allows.
  */
 export function allocateWeight(
   device: Device,
   { path, rows, columns }: WeightShape,
-  format: ModuleFormat | null,
+  stored: ModuleFormat | null,
 ): Weight {
+  const format = deviceFormat(stored);
   const tensors = new Map(
     weightParts(format, rows, columns).map(({ part, dtype, shape }) => [
       part,
-      device.tensor(dtype, shape, `${path}.${part}`),
+      device.tensor(dtype === "F32" ? "f32" : "u32", shape, `${path}.${part}`),
     ]),
   );
   const tensor = (part: string) => tensors.get(part) as Tensor;
@@ -84,7 +87,8 @@ export function weightTensors(weight: Weight): readonly Tensor[] {
  *
  * @throws {RangeError} If the host's weight has another format or shape.
  */
-export function fillWeight(device: Device, weight: Weight, host: HostWeight): void {
+export function fillWeight(device: Device, weight: Weight, stored: HostWeight): void {
+  const host = deviceWeight(stored);
   const tensors = weightTensors(weight);
   const arrays = weightArrays(host);
   const fits = host.format === weight.format && tensors.length === arrays.length &&
@@ -97,7 +101,7 @@ export function fillWeight(device: Device, weight: Weight, host: HostWeight): vo
     );
   }
   tensors.forEach((tensor, index) => {
-    device.write(tensor, arrays[index] as Float32Array | Uint32Array);
+    device.write(tensor, arrays[index] as typeof arrays[number]);
   });
 }
 

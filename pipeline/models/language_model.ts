@@ -18,6 +18,7 @@ import {
   plainTensors,
 } from "./architecture.ts";
 import type { ModelConfig } from "./config.ts";
+import { deviceFormat } from "./device_format.ts";
 import { allocateWeight, fillWeight, weightTensors } from "./device_weight.ts";
 import { type Parameter, ParameterSpace } from "./parameters.ts";
 import { type ModuleFormat, weightParts } from "./quantized_tensors.ts";
@@ -177,12 +178,14 @@ export async function fillLanguageModel(model: LanguageModel, source: ModelSourc
   }
   for (const { linears } of blocks) {
     for (const { shape, weight } of Object.values(linears)) {
-      if (source.pieces === undefined) {
+      const { path, rows, columns } = shape;
+      const format = source.moduleFormat(path);
+      // Only what a device holds as it is stored can go there piece by piece.
+      if (source.pieces === undefined || deviceFormat(format) !== format) {
         fillWeight(device, weight, await source.weight(shape));
         continue;
       }
-      const { path, rows, columns } = shape;
-      const parts = weightParts(source.moduleFormat(path), rows, columns);
+      const parts = weightParts(format, rows, columns);
       for (const [index, tensor] of weightTensors(weight).entries()) {
         copy(tensor, source.pieces(`${path}.${parts[index]?.part}`));
       }

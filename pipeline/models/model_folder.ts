@@ -36,6 +36,16 @@ const quantizationSchema = z.object({
         group_size: z.int().positive(),
       }),
       z.object({ format: z.literal("nf4"), double_quantization: z.boolean() }),
+      z.object({
+        format: z.literal("mixed"),
+        bits: z.union([z.literal(2), z.literal(3), z.literal(4)]),
+        group_size: z.int().positive().multipleOf(8),
+      }),
+      z.object({
+        format: z.literal("binary"),
+        group_size: z.int().positive(),
+        means: z.boolean(),
+      }),
     ]),
   ),
   /** Set by a merge: a merged model does not take the same adapter twice. */

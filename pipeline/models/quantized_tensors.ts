@@ -6,13 +6,15 @@
  * @module
  */
 
-import { type DType, type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
+import { type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
 import { codeWords } from "../../kernels/packing.ts";
 import { UserError } from "../errors.ts";
-import { sizeOf } from "../../kernels/device.ts";
+import { BINARY_MEANS, BINARY_SCALES } from "../formats/binary_weight.ts";
 import type { TensorSource } from "../formats/hugging_face.ts";
-import type { Dtype } from "../formats/safetensors.ts";
-import { type HostWeight, weightArrays } from "../formats/host_weight.ts";
+import { type MixedBits, widthsFit } from "../formats/mixed_weight.ts";
+import type { Dtype, TensorValues } from "../formats/safetensors.ts";
+import { DTYPE_BYTES, elementCount } from "../formats/safetensors_header.ts";
+import { type HostWeight, type WeightArray, weightArrays } from "../formats/host_weight.ts";
 import type { LinearShape } from "./architecture.ts";
 
 /** Format of one quantized layer, as `config.json` states it. */
@@ -23,7 +25,9 @@ export type ModuleFormat =
     readonly block_rows: number;
     readonly group_size: number;
   }
-  | { readonly format: "nf4"; readonly double_quantization: boolean };
+  | { readonly format: "nf4"; readonly double_quantization: boolean }
+  | { readonly format: "mixed"; readonly bits: MixedBits; readonly group_size: number }
+  | { readonly format: "binary"; readonly group_size: number; readonly means: boolean };
 
 /** Widths in which weights are stored, as safetensors names them. */
 export type WeightDtype = "F32" | "F16" | "BF16";
@@ -33,7 +37,7 @@ export interface NamedTensor {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  readonly values: Float32Array | Uint32Array | Uint8Array;
+  readonly values: TensorValues;
 }
 
 /** The entry of a weight in `quantization_config.modules`; null for a dense weight. */
@@ -50,6 +54,10 @@ export function moduleFormat(weight: HostWeight): ModuleFormat | null {
       };
     case "nf4":
       return { format: "nf4", double_quantization: weight.absmax.kind === "double" };
+    case "mixed":
+      return { format: "mixed", bits: weight.bits, group_size: weight.blockColumns };
+    case "binary":
+      return { format: "binary", group_size: weight.blockColumns, means: weight.means !== null };
   }
 }
 
@@ -57,45 +65,69 @@ export function moduleFormat(weight: HostWeight): ModuleFormat | null {
 export interface WeightPart {
   /** What follows the path of the layer in the name of the tensor: "codes". */
   readonly part: string;
-  readonly dtype: DType;
+  readonly dtype: "F32" | "U32" | "F16" | "U8";
   readonly shape: readonly number[];
 }
 
 /**
- * The tensors of a weight `[rows, columns]`, in a folder as on a device, in the order of
- * {@linkcode weightArrays}; `format` is null for a dense one.
+ * The tensors of a weight `[rows, columns]` in a folder, in the order of {@linkcode weightArrays};
+ * `format` is null for a dense one.
  */
 export function weightParts(
   format: ModuleFormat | null,
   rows: number,
   columns: number,
 ): WeightPart[] {
-  if (format === null) return [{ part: "weight", dtype: "f32", shape: [rows, columns] }];
-  if (format.format === "integer") {
-    const blocks = [rows / format.block_rows, columns / format.group_size];
-    return [
-      { part: "codes", dtype: "u32", shape: [rows, codeWords(format.bits, columns)] },
-      { part: "scales", dtype: "f32", shape: blocks },
-      { part: "zeros", dtype: "f32", shape: blocks },
-    ];
+  if (format === null) return [{ part: "weight", dtype: "F32", shape: [rows, columns] }];
+  switch (format.format) {
+    case "integer": {
+      const blocks = [rows / format.block_rows, columns / format.group_size];
+      return [
+        { part: "codes", dtype: "U32", shape: [rows, codeWords(format.bits, columns)] },
+        { part: "scales", dtype: "F32", shape: blocks },
+        { part: "zeros", dtype: "F32", shape: blocks },
+      ];
+    }
+    case "nf4":
+      return nf4Parts(format.double_quantization, rows, columns);
+    case "mixed": {
+      const groups = columns / format.group_size;
+      return [
+        { part: "codes", dtype: "U8", shape: [rows, columns * format.bits / 8] },
+        { part: "scales", dtype: "F32", shape: [rows, groups] },
+        { part: "zeros", dtype: "F32", shape: [rows, groups] },
+        { part: "widths", dtype: "U8", shape: [groups] },
+      ];
+    }
+    case "binary": {
+      const blocks = columns / format.group_size;
+      const means = { part: "means", dtype: "F16", shape: [rows, blocks, BINARY_MEANS] } as const;
+      return [
+        { part: "codes", dtype: "U32", shape: [rows, codeWords(2, columns)] },
+        { part: "salient", dtype: "U8", shape: [Math.ceil(columns / 8)] },
+        { part: "scales", dtype: "F16", shape: [rows, blocks, BINARY_SCALES] },
+        ...(format.means ? [means] : []),
+      ];
+    }
   }
+}
+
+function nf4Parts(doubleQuantization: boolean, rows: number, columns: number): WeightPart[] {
   const blocks = rows * columns / NF4_BLOCK;
-  const codes = { part: "codes", dtype: "u32", shape: [rows, codeWords(4, columns)] } as const;
-  if (!format.double_quantization) {
-    return [codes, { part: "absmax", dtype: "f32", shape: [blocks] }];
-  }
+  const codes = { part: "codes", dtype: "U32", shape: [rows, codeWords(4, columns)] } as const;
+  if (!doubleQuantization) return [codes, { part: "absmax", dtype: "F32", shape: [blocks] }];
   return [
     codes,
-    { part: "absmax_codes", dtype: "u32", shape: [Math.ceil(blocks / 4)] },
-    { part: "absmax_scales", dtype: "f32", shape: [Math.ceil(blocks / NF4_ABSMAX_BLOCK)] },
-    { part: "absmax_offset", dtype: "f32", shape: [1] },
+    { part: "absmax_codes", dtype: "U32", shape: [Math.ceil(blocks / 4)] },
+    { part: "absmax_scales", dtype: "F32", shape: [Math.ceil(blocks / NF4_ABSMAX_BLOCK)] },
+    { part: "absmax_offset", dtype: "F32", shape: [1] },
   ];
 }
 
-/** Bytes of the tensors of a weight in memory; a dense one is f32. */
+/** Bytes of the tensors of a weight in host memory; a dense one is f32. */
 export function formatBytes(format: ModuleFormat | null, rows: number, columns: number): number {
   return weightParts(format, rows, columns)
-    .reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+    .reduce((sum, { dtype, shape }) => sum + DTYPE_BYTES[dtype] * elementCount(shape), 0);
 }
 
 /** A tensor of a model folder, before its values. */
@@ -109,7 +141,7 @@ export function weightOutlines(
 ): TensorOutline[] {
   return weightParts(format, rows, columns).map(({ part, dtype: element, shape }) => ({
     name: `${path}.${part}`,
-    dtype: format === null ? dtype : element === "f32" ? "F32" : "U32",
+    dtype: format === null ? dtype : element,
     shape,
   }));
 }
@@ -122,59 +154,112 @@ export function weightTensors(
 ): NamedTensor[] {
   const arrays = weightArrays(weight);
   return weightOutlines({ ...weight, path }, moduleFormat(weight), dtype)
-    .map((outline, index) => ({ ...outline, values: arrays[index] as NamedTensor["values"] }));
+    .map((outline, index) => {
+      const array = arrays[index] as typeof arrays[number];
+      const values = array instanceof Float16Array
+        ? new Uint16Array(array.buffer, array.byteOffset, array.length)
+        : array;
+      return { ...outline, values };
+    });
 }
 
 /**
  * Reads one linear layer's weight.
  *
- * @throws {UserError} If a tensor is missing or does not have the shape that the format implies.
+ * @throws {UserError} If a tensor is missing, or does not have the shape or the values that the format
+ * implies.
  */
 export function readWeight(
   tensors: TensorSource,
-  { path, rows, columns }: LinearShape,
+  { path, rows, columns }: Pick<LinearShape, "path" | "rows" | "columns">,
   module: ModuleFormat | null,
 ): HostWeight {
   const arrays = new Map(
     weightParts(module, rows, columns).map(({ part, dtype, shape }) => {
       const name = `${path}.${part}`;
       expectShape(tensors, name, shape);
-      const array = dtype === "f32"
-        ? tensors.readFloats(name)
-        : new Uint32Array(tensors.readBytes(name).buffer);
-      return [part, array];
+      return [part, readArray(tensors, name, dtype)];
     }),
   );
-  const floats = (part: string) => arrays.get(part) as Float32Array;
-  const words = (part: string) => arrays.get(part) as Uint32Array;
-  if (module === null) return { format: "dense", rows, columns, values: floats("weight") };
-  if (module.format === "integer") {
-    return {
-      format: "integer",
-      rows,
-      columns,
-      bits: module.bits,
-      blockRows: module.block_rows,
-      blockColumns: module.group_size,
-      codes: words("codes"),
-      scales: floats("scales"),
-      zeros: floats("zeros"),
-    };
-  }
-  return {
-    format: "nf4",
-    rows,
-    columns,
-    codes: words("codes"),
-    absmax: module.double_quantization
-      ? {
-        kind: "double",
-        codes: words("absmax_codes"),
-        scales: floats("absmax_scales"),
-        offset: floats("absmax_offset"),
+  const array = <Kind>(part: string) => arrays.get(part) as Kind; // weightParts lists it
+  if (module === null) return { format: "dense", rows, columns, values: array("weight") };
+  switch (module.format) {
+    case "integer":
+      return {
+        format: "integer",
+        rows,
+        columns,
+        bits: module.bits,
+        blockRows: module.block_rows,
+        blockColumns: module.group_size,
+        codes: array("codes"),
+        scales: array("scales"),
+        zeros: array("zeros"),
+      };
+    case "nf4":
+      return {
+        format: "nf4",
+        rows,
+        columns,
+        codes: array("codes"),
+        absmax: module.double_quantization
+          ? {
+            kind: "double",
+            codes: array("absmax_codes"),
+            scales: array("absmax_scales"),
+            offset: array("absmax_offset"),
+          }
+          : { kind: "plain", values: array("absmax") },
+      };
+    case "mixed": {
+      const widths = array<Uint8Array>("widths");
+      if (!widthsFit(widths, module.bits)) {
+        throw new UserError(
+          `${tensors.folder}: tensor "${path}.widths" is [${
+            widths.join(", ")
+          }], but the widths of ` +
+            `its groups differ from ${module.bits} by at most 1 and have it as their mean; the ` +
+            `weights do not belong to this config.json`,
+        );
       }
-      : { kind: "plain", values: floats("absmax") },
-  };
+      return {
+        format: "mixed",
+        rows,
+        columns,
+        bits: module.bits,
+        blockRows: 1,
+        blockColumns: module.group_size,
+        widths,
+        codes: array("codes"),
+        scales: array("scales"),
+        zeros: array("zeros"),
+      };
+    }
+    case "binary":
+      return {
+        format: "binary",
+        rows,
+        columns,
+        blockColumns: module.group_size,
+        codes: array("codes"),
+        salient: array("salient"),
+        scales: array("scales"),
+        means: module.means ? array("means") : null,
+      };
+  }
+}
+
+function readArray(tensors: TensorSource, name: string, dtype: WeightPart["dtype"]): WeightArray {
+  switch (dtype) {
+    case "F32":
+      return tensors.readFloats(name);
+    case "U32":
+      return new Uint32Array(tensors.readBytes(name).buffer);
+    case "F16":
+      return new Float16Array(tensors.readBytes(name).buffer);
+    case "U8":
+      return tensors.readBytes(name);
+  }
 }
 
 /** @throws {UserError} If the tensor is missing or has another shape. */

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { packCodes } from "../../kernels/packing.ts";
+import { RandomStream } from "../../kernels/random.ts";
+import { ReferenceDevice } from "../../kernels/reference/device.ts";
+import { UserError } from "../errors.ts";
+import type { HostBinaryWeight } from "../formats/binary_weight.ts";
+import { dequantizeHost, type HostWeight, weightBytes } from "../formats/host_weight.ts";
+import { openTensors } from "../formats/hugging_face.ts";
+import { type HostMixedWeight, type MixedBits, packMixedCodes } from "../formats/mixed_weight.ts";
+import { SafetensorsWriter } from "../formats/safetensors.ts";
+import { upload } from "./device_weight.ts";
+import {
+  formatBytes,
+  moduleFormat,
+  readWeight,
+  weightOutlines,
+  weightTensors,
+} from "./quantized_tensors.ts";
+
+const [ROWS, COLUMNS, GROUP] = [6, 64, 16];
+const random = new RandomStream(1, "device format test");
+const SHAPE = { path: "layer", rows: ROWS, columns: COLUMNS };
+
+function mixed(bits: MixedBits): HostMixedWeight {
+  const widths = Uint8Array.of(bits + 1, bits, bits - 1, bits);
+  const codes = Uint8Array.from({ length: ROWS * COLUMNS }, (_, index) => {
+    const width = widths[Math.floor(index % COLUMNS / GROUP)] as number;
+    return Math.floor(2 ** width * random.uniform(index));
+  });
+  return {
+    format: "mixed",
+    rows: ROWS,
+    columns: COLUMNS,
+    bits,
+    blockRows: 1,
+    blockColumns: GROUP,
+    widths,
+    codes: packMixedCodes(codes, widths, ROWS, GROUP),
+    scales: Float32Array.from({ length: ROWS * 4 }, (_, index) => 0.01 * random.uniform(index)),
+    zeros: Float32Array.from({ length: ROWS * 4 }, (_, index) => 4 * random.uniform(50 + index)),
+  };
+}
+
+function binary(withMeans: boolean): HostBinaryWeight {
+  const codes = Uint8Array.from(
+    { length: ROWS * COLUMNS },
+    (_, index) => Math.floor(4 * random.uniform(index)),
+  );
+  const halves = (count: number) =>
+    Float16Array.from({ length: count }, (_, index) => random.normal(700 + index));
+  return {
+    format: "binary",
+    rows: ROWS,
+    columns: COLUMNS,
+    blockColumns: GROUP,
+    codes: packCodes(codes, 2, ROWS, COLUMNS),
+    salient: Uint8Array.from({ length: COLUMNS / 8 }, (_, index) => 37 * index & 0xff),
+    scales: halves(4 * 4 * ROWS),
+    means: withMeans ? halves(3 * 4 * ROWS) : null,
+  };
+}
+
+const CASES: readonly [string, HostWeight][] = [
+  ["mixed, 2 bits", mixed(2)],
+  ["mixed, 3 bits", mixed(3)],
+  ["mixed, 4 bits", mixed(4)],
+  ["binary", binary(false)],
+  ["binary with means", binary(true)],
+];
+
+for (const [name, host] of CASES) {
+  Deno.test(`a device holds the same matrix: ${name}`, async () => {
+    const device = new ReferenceDevice();
+    const weight = upload(device, host, "layer");
+    const output = device.tensor("f32", [ROWS, COLUMNS], "output");
+    device.run(device.record("read", (operations) => operations.dequantize({ weight, output })));
+    const actual = await device.readFloats(output);
+    // One rounding to f32 on the host, none on the reference device; values are below 16.
+    dequantizeHost(host).forEach((value, index) => {
+      assert(Math.abs(value - (actual[index] as number)) <= 2 ** -21);
+    });
+    device.close();
+  });
+
+  Deno.test(`a folder gives back the same arrays, in the bytes that were counted: ${name}`, () => {
+    const folder = Deno.makeTempDirSync();
+    try {
+      const format = moduleFormat(host);
+      const outlines = weightOutlines(SHAPE, format);
+      using writer = SafetensorsWriter.create(`${folder}/model.safetensors`, outlines);
+      for (const { name, values } of weightTensors("layer", host)) writer.write(name, values);
+      writer.finish();
+      using tensors = openTensors(folder);
+      assert.deepEqual(readWeight(tensors, SHAPE, format), host);
+      const file = Deno.readFileSync(`${folder}/model.safetensors`);
+      const header = Number(new DataView(file.buffer).getBigUint64(0, true));
+      assert.equal(weightBytes(host), file.length - 8 - header);
+      assert.equal(formatBytes(format, ROWS, COLUMNS), weightBytes(host));
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  });
+}
+
+Deno.test("widths that do not belong to config.json are refused", () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const host = { ...mixed(2), widths: Uint8Array.of(3, 3, 1, 2) };
+    const format = moduleFormat(host);
+    using writer = SafetensorsWriter.create(
+      `${folder}/model.safetensors`,
+      weightOutlines(SHAPE, format),
+    );
+    for (const { name, values } of weightTensors("layer", host)) writer.write(name, values);
+    writer.finish();
+    using tensors = openTensors(folder);
+    assert.throws(
+      () => readWeight(tensors, SHAPE, format),
+      (error) =>
+        error instanceof UserError && /"layer.widths" is \[3, 3, 1, 2\]/.test(error.message),
+    );
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});

@@ -2,10 +2,23 @@
 /**
  * Products of matrices in float64.
  *
+ * Blocks of the factors are packed into the memory of a WebAssembly kernel, multiplied there, and the
+ * results added to the output (Goto and van de Geijn 2008, "Anatomy of high-performance matrix
+ * multiplication"), so that matrices of any size stay ordinary arrays.
+ *
  * @module
  */
 
 import { type Block, block, type Matrix, matrix } from "./matrix.ts";
+import {
+  BLOCK_COLUMNS,
+  BLOCK_DEPTH,
+  BLOCK_ROWS,
+  PANEL_COLUMNS,
+  type ProductKernel,
+  productKernel,
+  TILE_ROWS,
+} from "./product_kernel.ts";
 
 /** Which factors of a product are used transposed; none where nothing is said. */
 export interface Transposition {
@@ -68,29 +81,109 @@ export function multiplyInto(
   const { transposeLeft = false, transposeRight = false, scale = 1 } = options;
   const { accumulate = false, lowerOnly = false } = options;
   const out = block(output);
-  const [rows, depth] = transposeLeft ? [left.columns, left.rows] : [left.rows, left.columns];
-  const [inner, columns] = transposeRight
-    ? [right.columns, right.rows]
-    : [right.rows, right.columns];
-  if (inner !== depth || out.rows !== rows || out.columns !== columns) {
+  // Lanes of a factor are rows of the left one and columns of the right one; steps are along k.
+  const a = lanesOf(block(left), transposeLeft);
+  const b = lanesOf(block(right), !transposeRight);
+  if (a.steps !== b.steps || out.rows !== a.lanes || out.columns !== b.lanes) {
     throw new RangeError(
-      `A product of [${rows}, ${depth}] and [${inner}, ${columns}] does not fit ` +
+      `A product of [${a.lanes}, ${a.steps}] and [${b.steps}, ${b.lanes}] does not fit ` +
         `[${out.rows}, ${out.columns}].`,
     );
   }
-  const a = block(left);
-  const b = block(right);
-  const [aRow, aStep] = transposeLeft ? [1, a.stride] : [a.stride, 1];
-  const [bStep, bColumn] = transposeRight ? [1, b.stride] : [b.stride, 1];
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < (lowerOnly ? Math.min(i + 1, columns) : columns); j++) {
-      let sum = 0;
-      for (let k = 0; k < depth; k++) {
-        sum += a.values[a.offset + i * aRow + k * aStep]! *
-          b.values[b.offset + k * bStep + j * bColumn]!;
+  if (!accumulate) clear(out, lowerOnly);
+  const kernel = productKernel();
+  for (let column = 0; column < b.lanes; column += BLOCK_COLUMNS) {
+    const columns = Math.min(BLOCK_COLUMNS, b.lanes - column);
+    for (let step = 0; step < a.steps; step += BLOCK_DEPTH) {
+      const depth = Math.min(BLOCK_DEPTH, a.steps - step);
+      pack(kernel.right, PANEL_COLUMNS, b, column, columns, step, depth);
+      // Blocks above the diagonal are left out; those that it crosses are computed and not written.
+      const firstRow = lowerOnly ? column - column % BLOCK_ROWS : 0;
+      for (let row = firstRow; row < a.lanes; row += BLOCK_ROWS) {
+        const rows = Math.min(BLOCK_ROWS, a.lanes - row);
+        const needed = lowerOnly ? Math.min(columns, row + rows - column) : columns;
+        const panels = Math.ceil(needed / PANEL_COLUMNS);
+        pack(kernel.left, TILE_ROWS, a, row, rows, step, depth);
+        kernel.multiply(Math.ceil(rows / TILE_ROWS), panels, depth);
+        const target = block(out, row, column, rows, Math.min(columns, panels * PANEL_COLUMNS));
+        add(target, kernel, panels * PANEL_COLUMNS, scale, lowerOnly ? row - column : Infinity);
       }
-      const place = out.offset + i * out.stride + j;
-      out.values[place] = scale * sum + (accumulate ? out.values[place]! : 0);
     }
+  }
+}
+
+/** A factor as lanes, which the kernel computes side by side, of steps, which it adds up. */
+interface Lanes {
+  readonly lanes: number;
+  readonly steps: number;
+  readonly values: Float64Array;
+  readonly offset: number;
+  readonly laneStride: number;
+  readonly stepStride: number;
+}
+
+function lanesOf(
+  { rows, columns, values, offset, stride }: Block,
+  lanesAreColumns: boolean,
+): Lanes {
+  return lanesAreColumns
+    ? { lanes: columns, steps: rows, values, offset, laneStride: 1, stepStride: stride }
+    : { lanes: rows, steps: columns, values, offset, laneStride: stride, stepStride: 1 };
+}
+
+/** Copies lanes into groups of `width`, each group step by step; missing lanes become zeros. */
+function pack(
+  target: Float64Array,
+  width: number,
+  factor: Lanes,
+  firstLane: number,
+  lanes: number,
+  firstStep: number,
+  depth: number,
+): void {
+  const { values, laneStride, stepStride } = factor;
+  const origin = factor.offset + firstLane * laneStride + firstStep * stepStride;
+  for (let group = 0; group < lanes; group += width) {
+    const existing = Math.min(width, lanes - group);
+    const start = group * depth;
+    if (existing < width) target.fill(0, start, start + width * depth);
+    if (stepStride === 1) {
+      for (let lane = 0; lane < existing; lane++) {
+        const from = origin + (group + lane) * laneStride;
+        let to = start + lane;
+        for (let step = 0; step < depth; step++, to += width) target[to] = values[from + step]!;
+      }
+    } else {
+      let from = origin + group;
+      let to = start;
+      for (let step = 0; step < depth; step++, from += stepStride, to += width) {
+        for (let lane = 0; lane < existing; lane++) target[to + lane] = values[from + lane]!;
+      }
+    }
+  }
+}
+
+/** Adds the kernel's result; `diagonal` is the last column of row 0 to be written, one more a row. */
+function add(
+  target: Block,
+  kernel: ProductKernel,
+  stride: number,
+  scale: number,
+  diagonal: number,
+): void {
+  const { values } = target;
+  const results = kernel.output;
+  for (let i = 0; i < target.rows; i++) {
+    const columns = Math.min(target.columns, diagonal + i + 1);
+    const to = target.offset + i * target.stride;
+    const from = i * stride;
+    for (let j = 0; j < columns; j++) values[to + j]! += scale * results[from + j]!;
+  }
+}
+
+function clear({ rows, columns, values, offset, stride }: Block, lowerOnly: boolean): void {
+  for (let i = 0; i < rows; i++) {
+    const start = offset + i * stride;
+    values.fill(0, start, start + (lowerOnly ? Math.min(i + 1, columns) : columns));
   }
 }

@@ -177,6 +177,23 @@ export interface KeyValueCache {
   readonly positions: Tensor;
 }
 
+/** A frozen weight and the clip logits that set the grid of each of its groups. */
+export interface ClippedGrid {
+  /** `[rows, columns]`. */
+  readonly weight: Tensor;
+  /** Logits of the share of the largest weight that is kept; `rows * columns / groupSize` in all. */
+  readonly upper: Tensor;
+  /** Like `upper`, for the least weight. */
+  readonly lower: Tensor;
+  /** Consecutive columns of one row that share a grid; divides `columns`. */
+  readonly groupSize: number;
+  readonly bits: IntegerBits;
+  /** Whether zero is the middle of the codes (`bits` is then at least 2). */
+  readonly symmetric: boolean;
+  /** Whether zero is always a value of the grid. */
+  readonly containsZero: boolean;
+}
+
 /** What a recording may call. Shapes are checked when an operation is recorded. */
 export interface Operations {
   /** `output[...] = value`, any shape; for u32 tensors `value` is an unsigned integer. */
@@ -416,6 +433,60 @@ export interface Operations {
   ): void;
   /** `output [1] = sum_t weights[t] losses[t]`. */
   weightedSum(args: { values: Tensor; weights: Tensor; output: Tensor }): void;
+  /**
+   * `losses[m] = sum_n (prediction[m, n] - target[m, n])^2`, both `[M, N]`. With a gradient, the
+   * differentiated scalar is `scale * sum_m losses[m]`:
+   * `gradient [M, N] (+)= 2 scale (prediction - target)`.
+   */
+  squaredError(
+    args: {
+      prediction: Tensor;
+      target: Tensor;
+      scale: number;
+      /** `[M]`, overwritten. */
+      losses: Tensor;
+      gradient?: Tensor;
+      accumulate?: boolean;
+    },
+  ): void;
+
+  /**
+   * Writes what a frozen weight becomes on a grid whose ends are learned. For the weights w of each
+   * group, with `s = sigmoid` and `L = 2^bits - 1`:
+   *
+   * `high = s(upper) max(w)`, `low = s(lower) min(w)`; with `containsZero`, `max(w, 0)` and
+   * `min(w, 0)` instead;
+   * asymmetric: `scale = clamp((high - low) / L, 1e-5, 1e4)`,
+   * `zero = round(clamp(-low / scale, -1e4, 1e4))`;
+   * symmetric: `scale = clamp(max(|high|, |low|) / (2^(bits - 1) - 1), 1e-5, 1e4)`,
+   * `zero = 2^(bits - 1) - 1`;
+   * `output = scale (clamp(round(w / scale) + zero, 0, L) - zero)`, halves rounded to even.
+   *
+   * Without `containsZero`, `zero` may lie outside `[0, L]` (as ApiQ has it).
+   */
+  clippedQuantize(args: ClippedGrid & { output: Tensor }): void;
+  /**
+   * Adds the gradients of both clip logits, given that of the output. Only the inner rounding is
+   * passed straight through; a clamped code blocks its weight, and the rounded `zero` is a constant,
+   * so that the logits learn through `scale` alone:
+   *
+   * `d output / d scale = code - zero`, and for a code that was not clamped also
+   * `scale * d(w / scale) / d scale = -w / scale`, together `round(w / scale) - w / scale`;
+   * `d scale / d upper = max(w) s'(upper) / L` and `d scale / d lower = -min(w) s'(lower) / L`, where
+   * `s' = s (1 - s)`; symmetric: `|max(w)| s'(upper) / (2^(bits - 1) - 1)` if `|high| >= |low|`,
+   * else likewise for `lower`; 0 for both where `scale` is clamped.
+   */
+  clippedQuantizeBackward(
+    args: ClippedGrid & { gradOutput: Tensor; gradUpper: Tensor; gradLower: Tensor },
+  ): void;
+
+  /** `output [M, C] = input[:, order]`, `input [M, K]`; `order [C]` u32 has indices below K. */
+  gatherColumns(args: { input: Tensor; order: Tensor; output: Tensor }): void;
+  /**
+   * `output[:, order] += input`, `input [M, C]`, `output [M, K]`: the transpose of
+   * {@linkcode Operations.gatherColumns}. The indices of `order [C]` u32 are below K and all differ.
+   */
+  scatterColumns(args: { input: Tensor; order: Tensor; output: Tensor }): void;
 
   /**
    * Global gradient-norm clipping: `output[0] = norm` over all `gradients` together, `output[1]` =

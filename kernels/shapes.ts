@@ -8,6 +8,7 @@
 
 import {
   type AttentionShape,
+  type ClippedGrid,
   type KeyValueCache,
   type LowRank,
   NF4_ABSMAX_BLOCK,
@@ -20,6 +21,7 @@ import { codeWords } from "./packing.ts";
 import {
   divides,
   equalSizes,
+  finite,
   isWord,
   matrix,
   need,
@@ -432,6 +434,70 @@ export function checkWeightedSum(
   return equalSizes("weightedSum", { values, weights });
 }
 
+/** Checks {@linkcode Operations.squaredError}. */
+export function checkSquaredError(
+  { prediction, target, scale, losses, gradient }: Arguments<"squaredError">,
+): { M: number; N: number } {
+  const operation = "squaredError";
+  const [M, N] = matrix(operation, "prediction", prediction);
+  need(operation, "target", target, "f32", [M, N]);
+  finite(operation, { scale });
+  need(operation, "losses", losses, "f32", [M]);
+  if (gradient) need(operation, "gradient", gradient, "f32", [M, N]);
+  return { M, N };
+}
+
+/** Checks {@linkcode Operations.clippedQuantize}. */
+export function checkClippedQuantize(
+  { output, ...grid }: Arguments<"clippedQuantize">,
+): { rows: number; columns: number; groups: number } {
+  const dimensions = clippedDimensions("clippedQuantize", grid);
+  const { rows, columns } = dimensions;
+  need("clippedQuantize", "output", output, "f32", [rows, columns]);
+  return dimensions;
+}
+
+/** Checks {@linkcode Operations.clippedQuantizeBackward}. */
+export function checkClippedQuantizeBackward(
+  { gradOutput, gradUpper, gradLower, ...grid }: Arguments<"clippedQuantizeBackward">,
+): { rows: number; columns: number; groups: number } {
+  const operation = "clippedQuantizeBackward";
+  const dimensions = clippedDimensions(operation, grid);
+  const { rows, columns } = dimensions;
+  need(operation, "gradOutput", gradOutput, "f32", [rows, columns]);
+  needGroups(operation, { gradUpper, gradLower }, dimensions.groups);
+  return dimensions;
+}
+
+/** Checks {@linkcode Operations.gatherColumns}. */
+export function checkGatherColumns(
+  { input, order, output }: Arguments<"gatherColumns">,
+): { M: number; K: number; C: number } {
+  const [M, K] = matrix("gatherColumns", "input", input);
+  const C = order.size;
+  need("gatherColumns", "order", order, "u32", [C]);
+  need("gatherColumns", "output", output, "f32", [M, C]);
+  return { M, K, C };
+}
+
+/** Checks {@linkcode Operations.scatterColumns}. */
+export function checkScatterColumns(
+  { input, order, output }: Arguments<"scatterColumns">,
+): { M: number; K: number; C: number } {
+  const [M, C] = matrix("scatterColumns", "input", input);
+  need("scatterColumns", "order", order, "u32", [C]);
+  const [, K] = matrix("scatterColumns", "output", output);
+  need("scatterColumns", "output", output, "f32", [M, K]);
+  if (C > K) {
+    throw new RangeError(
+      `scatterColumns: order ${quote(order)} has ${C} indices, but output ${
+        quote(output)
+      } only ${K} columns; no two may be equal`,
+    );
+  }
+  return { M, K, C };
+}
+
 /** Checks {@linkcode Operations.gradientNorm}. */
 export function checkGradientNorm(
   { gradients, maxNorm, output }: Arguments<"gradientNorm">,
@@ -463,13 +529,7 @@ export function checkWeight(operation: string, weight: Weight): void {
       return;
     case "integer": {
       const { bits, blockRows, blockColumns } = weight;
-      if (![2, 3, 4, 8].includes(bits)) {
-        throw new RangeError(
-          `${operation}: the weight ${
-            quote(weight.codes)
-          } has ${bits} bits; allowed are 2, 3, 4, 8`,
-        );
-      }
+      checkBits(operation, `the weight ${quote(weight.codes)}`, bits);
       positive(operation, { blockRows, blockColumns });
       divides(operation, "blockRows", blockRows, "weight rows", rows);
       divides(operation, "blockColumns (the group size)", blockColumns, "weight columns", columns);
@@ -496,6 +556,38 @@ export function checkWeight(operation: string, weight: Weight): void {
   }
 }
 
+function clippedDimensions(
+  operation: string,
+  { weight, upper, lower, groupSize, bits, symmetric }: ClippedGrid,
+): { rows: number; columns: number; groups: number } {
+  const [rows, columns] = matrix(operation, "weight", weight);
+  positive(operation, { groupSize });
+  divides(operation, "groupSize", groupSize, "the weight's columns", columns);
+  checkBits(operation, "the grid", bits);
+  if (symmetric && bits < 2) {
+    throw new RangeError(`${operation}: a symmetric grid has at least 2 bits, not 1`);
+  }
+  const groups = rows * columns / groupSize;
+  needGroups(operation, { upper, lower }, groups);
+  return { rows, columns, groups };
+}
+
+function needGroups(
+  operation: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  groups: number,
+): void {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    needDType(operation, name, tensor, "f32");
+    needSize(operation, name, tensor, groups, "one for each group of the weight");
+  }
+}
+
+function checkBits(operation: string, name: string, bits: number): void {
+  if ([2, 3, 4, 8].includes(bits)) return;
+  throw new RangeError(`${operation}: ${name} has ${bits} bits; allowed are 2, 3, 4, 8`);
+}
+
 function lowRankDimensions(
   operation: string,
   { input, a, b, pool, repeat, scale, dropout }: LowRank,
@@ -514,9 +606,7 @@ function lowRankDimensions(
   positive(operation, { pool, repeat });
   divides(operation, "pool", pool, "the input features", K);
   divides(operation, "repeat", repeat, "the output features", N);
-  if (!Number.isFinite(scale)) {
-    throw new RangeError(`${operation}: scale is ${scale}; pass a finite number`);
-  }
+  finite(operation, { scale });
   const P = K / pool;
   const Q = N / repeat;
   const R = a ? matrix(operation, "a", a)[0] : P;
@@ -561,9 +651,7 @@ function checkAttentionShape(
   positive(operation, { batch, length, heads, kvHeads, headDim, window });
   divides(operation, "kvHeads", kvHeads, "heads", heads);
   divides(operation, "the vector width", 4, "headDim", headDim);
-  if (!Number.isFinite(scale)) {
-    throw new RangeError(`${operation}: scale is ${scale}; pass a finite number`);
-  }
+  finite(operation, { scale });
 }
 
 function cacheDimensions(

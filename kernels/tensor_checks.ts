@@ -99,6 +99,15 @@ export function positive(operation: string, values: Readonly<Record<string, numb
   }
 }
 
+/** Requires numbers that are neither infinite nor NaN. */
+export function finite(operation: string, values: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (!Number.isFinite(value)) {
+      throw new RangeError(`${operation}: ${name} is ${value}; pass a finite number`);
+    }
+  }
+}
+
 /** Requires `value` to be a multiple of `divisor`. */
 export function divides(
   operation: string,

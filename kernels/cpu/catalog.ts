@@ -9,7 +9,9 @@ import { activationKernels } from "./activation.ts";
 import { attentionKernels } from "./attention.ts";
 import { attentionBackwardKernels } from "./attention_backward.ts";
 import { cacheKernels } from "./cache.ts";
+import { clippedQuantizeKernels } from "./clipped_quantize.ts";
 import { columnSumKernels } from "./column_sum.ts";
+import { columnKernels } from "./columns.ts";
 import { crossEntropyKernels } from "./cross_entropy.ts";
 import { dequantizeKernels } from "./dequantize.ts";
 import { elementwiseKernels } from "./elementwise.ts";
@@ -22,6 +24,7 @@ import { poolingKernels } from "./pooling.ts";
 import { rmsNormKernels } from "./rms_norm.ts";
 import { ropeKernels } from "./rope.ts";
 import { sampleKernels } from "./sample.ts";
+import { squaredErrorKernels } from "./squared_error.ts";
 import { vectorKernels } from "./vector_product.ts";
 
 /** All kernels. */
@@ -44,4 +47,7 @@ export const CATALOG: readonly Kernel<Parameters>[] = [
   ...lowRankKernels,
   ...cacheKernels,
   ...sampleKernels,
+  ...squaredErrorKernels,
+  ...clippedQuantizeKernels,
+  ...columnKernels,
 ];

@@ -11,7 +11,9 @@ import { swiglu, swigluBackward } from "./activation.ts";
 import { attention } from "./attention.ts";
 import { attentionBackward } from "./attention_backward.ts";
 import { appendToCache, cachedAttention } from "./cache.ts";
+import { clippedQuantize, clippedQuantizeBackward } from "./clipped_quantize.ts";
 import { columnSum } from "./column_sum.ts";
+import { gatherColumns, scatterColumns } from "./columns.ts";
 import { crossEntropy, weightedSum } from "./cross_entropy.ts";
 import { dequantize } from "./dequantize.ts";
 import { add, copy, fill } from "./elementwise.ts";
@@ -23,6 +25,7 @@ import type { Recorder } from "./recorder.ts";
 import { rope } from "./rope.ts";
 import { rmsNorm, rmsNormBackward } from "./rms_norm.ts";
 import { sample } from "./sample.ts";
+import { squaredError } from "./squared_error.ts";
 
 type FusedParts = Omit<Operations, "linearGroup" | "linearGroupTransposed" | "addRmsNorm">;
 
@@ -68,6 +71,14 @@ export function createOperations(
     appendToCache: operation(shapes.checkAppendToCache, appendToCache),
     cachedAttention: operation(shapes.checkCachedAttention, cachedAttention),
     sample: operation(shapes.checkSample, sample),
+    squaredError: operation(shapes.checkSquaredError, squaredError),
+    clippedQuantize: operation(shapes.checkClippedQuantize, clippedQuantize),
+    clippedQuantizeBackward: operation(
+      shapes.checkClippedQuantizeBackward,
+      clippedQuantizeBackward,
+    ),
+    gatherColumns: operation(shapes.checkGatherColumns, gatherColumns),
+    scatterColumns: operation(shapes.checkScatterColumns, scatterColumns),
   };
   return {
     ...operations,

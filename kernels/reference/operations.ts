@@ -12,6 +12,7 @@ import type { Arguments } from "../shapes.ts";
 import { swiglu, swigluBackward } from "./activation.ts";
 import { attention, attentionBackward } from "./attention.ts";
 import { appendToCache, cachedAttention } from "./cache.ts";
+import { CalibrationOperations } from "./calibration_operations.ts";
 import { crossEntropy, weightedSum } from "./cross_entropy.ts";
 import { embedding, embeddingBackward } from "./embedding.ts";
 import { columnSum, linear, linearTransposed, matmul } from "./linear.ts";
@@ -24,14 +25,14 @@ import { rope } from "./rope.ts";
 import { sample } from "./sample.ts";
 
 /** Collects the calls of one recording. */
-export class ReferenceOperations implements Operations {
-  /** What one replay calls, in order. */
-  readonly steps: (() => void)[] = [];
+export class ReferenceOperations extends CalibrationOperations implements Operations {
   readonly #operands: Operands;
 
   /** Starts an empty recording over tensors of `memory`. */
   constructor(memory: Memory) {
-    this.#operands = new Operands(memory);
+    const operands = new Operands(memory);
+    super(operands);
+    this.#operands = operands;
   }
 
   /** Every allocation that a replay touches. */

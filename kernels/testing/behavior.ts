@@ -9,6 +9,7 @@ import { type Device, sizeOf, type Tensor } from "../device.ts";
 import { ReferenceDevice } from "../reference/device.ts";
 import { checkAdjoints } from "./adjoint.ts";
 import { randomFloats, randomIntegers } from "./arrays.ts";
+import { CALIBRATION_BAD_CALLS } from "./calibration_errors.ts";
 import { GENERATION_BAD_CALLS } from "./generation_errors.ts";
 import { BAD_CALLS } from "./shape_errors.ts";
 import { placeOn, randomInteger, uploadWeight } from "./weights.ts";
@@ -178,7 +179,8 @@ function limit(device: Device): void {
 }
 
 function badShapes(device: Device): void {
-  for (const { label, message, call } of [...BAD_CALLS, ...GENERATION_BAD_CALLS]) {
+  const calls = [...BAD_CALLS, ...GENERATION_BAD_CALLS, ...CALIBRATION_BAD_CALLS];
+  for (const { label, message, call } of calls) {
     const made: Tensor[] = [];
     const before = device.memory().current;
     assert.throws(

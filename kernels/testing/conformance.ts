@@ -10,6 +10,13 @@ import type { Device } from "../device.ts";
 import { attentionBackwardCases, attentionCases, ropeCases } from "./attention_cases.ts";
 import { BEHAVIORS } from "./behavior.ts";
 import {
+  gatherColumnsCases,
+  gramCases,
+  scatterColumnsCases,
+  squaredErrorCases,
+} from "./calibration_cases.ts";
+import { clippedQuantizeBackwardCases, clippedQuantizeCases } from "./clipped_cases.ts";
+import {
   appendToCacheCases,
   cachedAttentionCases,
   ropeAtPositionsCases,
@@ -55,6 +62,7 @@ export const CASES: Readonly<Record<string, () => Case[]>> = {
   "matmul nn": () => matmulCases("nn"),
   "matmul nt": () => matmulCases("nt"),
   "matmul tn": () => matmulCases("tn"),
+  "matmul of a Gram matrix": gramCases,
   "columnSum": columnSumCases,
   "lowRank": lowRankCases,
   "lowRankBackward": lowRankBackwardCases,
@@ -76,6 +84,11 @@ export const CASES: Readonly<Record<string, () => Case[]>> = {
   "swigluBackward": swigluBackwardCases,
   "crossEntropy": crossEntropyCases,
   "weightedSum": weightedSumCases,
+  "squaredError": squaredErrorCases,
+  "clippedQuantize": clippedQuantizeCases,
+  "clippedQuantizeBackward": clippedQuantizeBackwardCases,
+  "gatherColumns": gatherColumnsCases,
+  "scatterColumns": scatterColumnsCases,
   "gradientNorm": gradientNormCases,
   "adamw": adamwCases,
 };

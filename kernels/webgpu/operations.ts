@@ -10,7 +10,9 @@ import { attention } from "./attention.ts";
 import { attentionBackward } from "./attention_backward.ts";
 import { appendToCache } from "./cache.ts";
 import { cachedAttention } from "./cached_attention.ts";
+import { clippedQuantize, clippedQuantizeBackward } from "./clipped_quantize.ts";
 import { columnSum } from "./column_sum.ts";
+import { gatherColumns, scatterColumns } from "./columns.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import { adamw, add, copy, fill, swiglu, swigluBackward } from "./elementwise.ts";
 import { embedding, embeddingBackward } from "./embedding.ts";
@@ -23,6 +25,7 @@ import { gradientNorm, weightedSum } from "./reductions.ts";
 import { addRmsNorm, rmsNorm, rmsNormBackward } from "./rms_norm.ts";
 import { rope } from "./rope.ts";
 import { sample } from "./sample.ts";
+import { squaredError } from "./squared_error.ts";
 
 /** Where the dispatches of operations go. */
 export interface OperationSink {
@@ -72,6 +75,14 @@ export function createOperations(sink: OperationSink): Operations {
     swigluBackward: operation(shapes.checkSwigluBackward, swigluBackward),
     crossEntropy: operation(shapes.checkCrossEntropy, crossEntropy),
     weightedSum: operation(shapes.checkWeightedSum, weightedSum),
+    squaredError: operation(shapes.checkSquaredError, squaredError),
+    clippedQuantize: operation(shapes.checkClippedQuantize, clippedQuantize),
+    clippedQuantizeBackward: operation(
+      shapes.checkClippedQuantizeBackward,
+      clippedQuantizeBackward,
+    ),
+    gatherColumns: operation(shapes.checkGatherColumns, gatherColumns),
+    scatterColumns: operation(shapes.checkScatterColumns, scatterColumns),
     gradientNorm: operation(shapes.checkGradientNorm, gradientNorm),
     adamw: operation(shapes.checkAdamw, adamw),
   };

@@ -6,7 +6,7 @@
  */
 
 import { UserError } from "../errors.ts";
-import { type Block, block, type Matrix, matrix } from "./matrix.ts";
+import { type Block, block, type Matrix, matrix, mirrorLower } from "./matrix.ts";
 import { multiplyInto } from "./multiply.ts";
 import { invertTriangular, solveTriangularInPlace } from "./triangular.ts";
 
@@ -28,7 +28,10 @@ export class NotPositiveDefiniteError extends UserError {
 }
 
 /** Squares up to this size are factored without products. */
-const SMALL = 24;
+const SMALL = 16;
+
+/** Rows of the inverse that are computed at once. */
+const STRIP = 192;
 
 /**
  * The lower triangle L with `A = L Lᵀ`; zeros above its diagonal. Only the lower triangle of A is
@@ -69,7 +72,16 @@ export function choleskyInverse(lower: Matrix): Matrix {
   const inverse = invertTriangular(lower);
   const size = lower.rows;
   const result = matrix(size, size);
-  multiplyInto(result, inverse, inverse, { transposeLeft: true });
+  for (let row = 0; row < size; row += STRIP) {
+    const rows = Math.min(STRIP, size - row);
+    // Rows above the strip have zeros in its columns.
+    const strip = block(inverse, row, row, size - row, rows);
+    const before = block(inverse, row, 0, size - row, row);
+    multiplyInto(block(result, row, 0, rows, row), strip, before, { transposeLeft: true });
+    const diagonal = block(result, row, row, rows, rows);
+    multiplyInto(diagonal, strip, strip, { transposeLeft: true, lowerOnly: true });
+  }
+  mirrorLower(result);
   return result;
 }
 

@@ -83,6 +83,21 @@ export function transpose(source: Matrix): Matrix {
   return result;
 }
 
+/** Makes a square matrix symmetric: what is below the diagonal is copied above it. */
+export function mirrorLower({ rows, values }: Matrix): void {
+  const size = 32;
+  for (let top = 0; top < rows; top += size) {
+    const bottom = Math.min(top + size, rows);
+    for (let left = 0; left <= top; left += size) {
+      for (let i = top; i < bottom; i++) {
+        for (let j = left; j < Math.min(left + size, i); j++) {
+          values[j * rows + i] = values[i * rows + j] as number;
+        }
+      }
+    }
+  }
+}
+
 /**
  * The rectangle of `rows` x `columns` whose first element is `(row, column)`; the whole, or what is
  * below and to the right, where sizes are left out. It shares the memory of its source.

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { type Block, block, copyBlock, identity, type Matrix } from "./matrix.ts";
+import { type Block, block, copyBlock, identity, type Matrix, matrix } from "./matrix.ts";
 import { multiplyInto } from "./multiply.ts";
 
 /** Which triangle a matrix is, and where it stands in the equation. */
@@ -24,7 +24,7 @@ export interface TriangularOptions {
 }
 
 /** Triangles up to this size are solved without products. */
-const SMALL = 24;
+const SMALL = 16;
 
 /**
  * Solves `T X = B` or `X T = B` for X, where only one triangle of T is looked at.
@@ -58,21 +58,15 @@ export function solveTriangularInPlace(
   options: TriangularOptions = {},
 ): void {
   const { upper = false, transpose = false, side = "left" } = options;
+  checkTriangle(triangle);
   const size = triangle.rows;
-  if (triangle.columns !== size || (side === "left" ? right.rows : right.columns) !== size) {
+  if ((side === "left" ? right.rows : right.columns) !== size) {
     throw new RangeError(
-      `A triangle [${size}, ${triangle.columns}] on the ${side} does not fit a right-hand side ` +
+      `A triangle [${size}, ${size}] on the ${side} does not fit a right-hand side ` +
         `[${right.rows}, ${right.columns}].`,
     );
   }
-  const whole = block(triangle);
-  for (let i = 0; i < size; i++) {
-    const pivot = whole.values[whole.offset + i * (whole.stride + 1)]!;
-    if (pivot === 0 || !Number.isFinite(pivot)) {
-      throw new RangeError(`Element ${i} of the diagonal of a triangular matrix is ${pivot}.`);
-    }
-  }
-  solve(whole, block(right), upper, transpose, side === "left");
+  solve(block(triangle), block(right), upper, transpose, side === "left");
 }
 
 /**
@@ -84,7 +78,63 @@ export function invertTriangular(
   triangle: Matrix | Block,
   options: { readonly upper?: boolean } = {},
 ): Matrix {
-  return solveTriangular(triangle, identity(triangle.rows), options);
+  const { upper = false } = options;
+  checkTriangle(triangle);
+  const inverse = matrix(triangle.rows, triangle.columns);
+  copyTriangle(inverse, triangle, upper);
+  invert(block(inverse), upper);
+  return inverse;
+}
+
+/** Inverts in place: `T21` becomes `-T22⁻¹ T21 T11⁻¹`. */
+function invert(triangle: Block, upper: boolean): void {
+  const size = triangle.rows;
+  if (size <= SMALL) {
+    const inverse = identity(size);
+    solveSmall(triangle, block(inverse), upper, false, true);
+    copyTriangle(triangle, inverse, upper);
+    return;
+  }
+  const half = size >> 1;
+  const first = block(triangle, 0, 0, half, half);
+  const second = block(triangle, half, half);
+  const square = upper
+    ? block(triangle, 0, half, half, size - half)
+    : block(triangle, half, 0, size - half, half);
+  solve(upper ? first : second, square, upper, false, true);
+  solve(upper ? second : first, square, upper, false, false);
+  negate(square);
+  invert(first, upper);
+  invert(second, upper);
+}
+
+function copyTriangle(target: Matrix | Block, source: Matrix | Block, upper: boolean): void {
+  const to = block(target);
+  const from = block(source);
+  for (let i = 0; i < from.rows; i++) {
+    const [first, end] = upper ? [i, from.rows] : [0, i + 1];
+    const row = from.offset + i * from.stride;
+    to.values.set(from.values.subarray(row + first, row + end), to.offset + i * to.stride + first);
+  }
+}
+
+function negate({ rows, columns, values, offset, stride }: Block): void {
+  for (let i = 0; i < rows; i++) {
+    const row = offset + i * stride;
+    for (let j = row; j < row + columns; j++) values[j] = -values[j]!;
+  }
+}
+
+/** Refuses what has no inverse. */
+function checkTriangle(triangle: Matrix | Block): void {
+  const { rows, columns, values, offset, stride } = block(triangle);
+  if (rows !== columns) throw new RangeError(`A triangle [${rows}, ${columns}] is not square.`);
+  for (let i = 0; i < rows; i++) {
+    const pivot = values[offset + i * (stride + 1)]!;
+    if (pivot === 0 || !Number.isFinite(pivot)) {
+      throw new RangeError(`Element ${i} of the diagonal of a triangular matrix is ${pivot}.`);
+    }
+  }
 }
 
 function solve(
@@ -127,6 +177,7 @@ function solve(
   solve(second.triangle, second.right, upper, transpose, left);
 }
 
+/** Substitution: row by row of the unknowns on the left, within every row on the right. */
 function solveSmall(
   triangle: Block,
   right: Block,
@@ -135,25 +186,42 @@ function solveSmall(
   left: boolean,
 ): void {
   const size = triangle.rows;
-  const { values, offset } = right;
-  // Unknown i is a row on the left side, a column on the right side.
-  const [step, along, count] = left
-    ? [right.stride, 1, right.columns]
-    : [1, right.stride, right.rows];
-  const [rowStep, columnStep] = transpose === left ? [1, triangle.stride] : [triangle.stride, 1];
+  const { values } = right;
   const ascending = (upper === transpose) === left;
-  for (let turn = 0; turn < size; turn++) {
-    const i = ascending ? turn : size - 1 - turn;
-    const target = offset + i * step;
-    for (let other = 0; other < turn; other++) {
-      const k = ascending ? other : size - 1 - other;
-      const factor = triangle.values[triangle.offset + i * rowStep + k * columnStep]!;
-      const source = offset + k * step;
-      for (let j = 0; j < count * along; j += along) {
-        values[target + j]! -= factor * values[source + j]!;
-      }
+  const order = Array.from({ length: size }, (_, turn) => ascending ? turn : size - 1 - turn);
+  // How unknown i depends on unknown k, at [i, k].
+  const [iStride, kStride] = transpose === left ? [1, triangle.stride] : [triangle.stride, 1];
+  const factors = new Float64Array(size * size);
+  for (let i = 0; i < size; i++) {
+    for (let k = 0; k < size; k++) {
+      factors[i * size + k] = triangle.values[triangle.offset + i * iStride + k * kStride]!;
     }
-    const pivot = triangle.values[triangle.offset + i * (triangle.stride + 1)]!;
-    for (let j = 0; j < count * along; j += along) values[target + j]! /= pivot;
+  }
+  if (left) {
+    for (let turn = 0; turn < size; turn++) {
+      const i = order[turn]!;
+      const target = right.offset + i * right.stride;
+      for (let other = 0; other < turn; other++) {
+        const k = order[other]!;
+        const factor = factors[i * size + k]!;
+        const source = right.offset + k * right.stride;
+        for (let j = 0; j < right.columns; j++) values[target + j]! -= factor * values[source + j]!;
+      }
+      const pivot = factors[i * size + i]!;
+      for (let j = target; j < target + right.columns; j++) values[j]! /= pivot;
+    }
+    return;
+  }
+  for (let row = 0; row < right.rows; row++) {
+    const place = right.offset + row * right.stride;
+    for (let turn = 0; turn < size; turn++) {
+      const i = order[turn]!;
+      let sum = values[place + i]!;
+      for (let other = 0; other < turn; other++) {
+        const k = order[other]!;
+        sum -= factors[i * size + k]! * values[place + k]!;
+      }
+      values[place + i] = sum / factors[i * size + i]!;
+    }
   }
 }

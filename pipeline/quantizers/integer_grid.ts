@@ -66,7 +66,7 @@ export interface Grid {
 export function fitGrid(
   minimum: number,
   maximum: number,
-  bits: IntegerBits,
+  bits: number,
   symmetric: boolean,
 ): Grid {
   const top = 2 ** bits - 1;
@@ -88,7 +88,7 @@ export function fitGrid(
 }
 
 /** The nearest code of a grid, clamped to its range. */
-export function encode(value: number, grid: Grid, bits: IntegerBits): number {
+export function encode(value: number, grid: Grid, bits: number): number {
   const code = roundHalfToEven(value / grid.scale) + grid.zero;
   return Math.min(Math.max(code, 0), 2 ** bits - 1);
 }

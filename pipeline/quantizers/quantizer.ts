@@ -30,6 +30,7 @@ export interface Quantizer<Parameters extends { readonly method: string }> {
    *
    * @param weights Not written to, and not kept unless the result is dense.
    * @param calibration There whenever {@linkcode Quantizer.calibration} asks for something.
+   * @param log Takes a line on what was done otherwise than asked, and why.
    * @throws {UserError} If a weight is not finite or a block size does not divide the matrix.
    */
   quantize(
@@ -39,6 +40,7 @@ export interface Quantizer<Parameters extends { readonly method: string }> {
     parameters: Parameters,
     layer: string,
     calibration?: LayerCalibration,
+    log?: (line: string) => void,
   ): HostWeight;
 }
 

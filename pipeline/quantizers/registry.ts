@@ -5,12 +5,13 @@
  */
 
 import { z } from "zod";
+import { gptq } from "./gptq.ts";
 import { nf4 } from "./nf4.ts";
 import { none } from "./none.ts";
 import type { Quantizer } from "./quantizer.ts";
 import { rtn } from "./rtn.ts";
 
-const quantizers = [rtn, nf4, none] as const;
+const quantizers = [rtn, nf4, gptq, none] as const;
 
 type ParametersOf<Method> = Method extends Quantizer<infer Parameters> ? Parameters : never;
 

@@ -41,6 +41,21 @@ export interface InitializedLayer {
   readonly module: HostModule;
   /** A weight in the format of the base that replaces it; absent if the base stays as it is. */
   readonly base?: HostWeight;
+  /** Where the layer's original weight and Gram matrix were given: see `pooled_error.ts`. */
+  readonly error?: CalibratedError;
+  /** What happened that the user should know, without the name of the layer. */
+  readonly remarks?: readonly string[];
+}
+
+/**
+ * Mean squared errors of a layer's outputs on calibration text, as shares of the mean square of the
+ * outputs themselves: `tr(D H Dᵀ) / tr(W H Wᵀ)` where D is what is missing of W.
+ */
+export interface CalibratedError {
+  /** Of the base that the initializer was given, without an adapter. */
+  readonly before: number;
+  /** Of the base that it leaves, with the adapter. */
+  readonly after: number;
 }
 
 /** A method that fills the matrices of an adapter before training. */

@@ -13,7 +13,13 @@ import { UserError } from "../errors.ts";
 import type { HostIntegerWeight } from "../formats/host_weight.ts";
 import { fromFloat32, type Matrix, matrix } from "../linalg/matrix.ts";
 import { type ColumnRule, roundColumns, staticGrids } from "./gptq_columns.ts";
-import { activationOrder, checkGram, deadInputs, factorInverse } from "./gptq_hessian.ts";
+import {
+  activationOrder,
+  checkGram,
+  clearDeadInputs,
+  factorInverse,
+  reportDamping,
+} from "./gptq_hessian.ts";
 import { describeGrid, gridFields, gridFormat } from "./integer_grid.ts";
 import { checkDivides, checkWeights, type Quantizer } from "./quantizer.ts";
 
@@ -71,12 +77,7 @@ export const gptq: Quantizer<GptqParameters> = {
       layer,
       calibration.gram,
     );
-    if (damping > options.damping) {
-      log?.(
-        `${layer}: its Gram matrix is not positive definite with a damping of ${options.damping}; ` +
-          `it was raised to ${Number(damping.toFixed(4))}`,
-      );
-    }
+    reportDamping(damping, options.damping, layer, log);
     return {
       format: "integer",
       rows,
@@ -130,9 +131,7 @@ export function roundLayer(
   const { upper, damping } = factorInverse(gram, order, options.damping, layer);
   const rule = ruleOf(options);
   const current = fromFloat32(weights, rows, columns);
-  for (const column of deadInputs(gram)) {
-    for (let row = 0; row < rows; row++) current.values[row * columns + column] = 0;
-  }
+  clearDeadInputs(current, gram);
   const fixed = options.static_groups
     ? { grids: staticGrids(current, rule), groups: groupsOf(order, columns, rule.groupSize) }
     : null;

@@ -62,9 +62,30 @@ export function checkGram(gram: Matrix, columns: number, layer: string): void {
 }
 
 /** Inputs that are 0 on all calibration text. */
-export function deadInputs(gram: Matrix): number[] {
+function deadInputs(gram: Matrix): number[] {
   return Array.from(diagonalOf(gram).entries())
     .filter(([, value]) => value === 0).map(([index]) => index);
+}
+
+/** Sets the weights of dead inputs, which reach no output, to 0, so that they move no grid. */
+export function clearDeadInputs(weights: Matrix, gram: Matrix): void {
+  for (const column of deadInputs(gram)) {
+    for (let row = 0; row < weights.rows; row++) weights.values[row * weights.columns + column] = 0;
+  }
+}
+
+/** Says that a layer needed more damping than was asked for; nothing if it did not. */
+export function reportDamping(
+  used: number,
+  asked: number,
+  layer: string,
+  log?: (line: string) => void,
+): void {
+  if (used <= asked) return;
+  log?.(
+    `${layer}: its Gram matrix is not positive definite with a damping of ${asked}; ` +
+      `it was raised to ${Number(used.toFixed(4))}`,
+  );
 }
 
 /** Inputs by decreasing mean square; equal ones stay in order, so that dead ones are last. */

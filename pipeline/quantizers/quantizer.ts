@@ -22,6 +22,11 @@ export interface Quantizer<Parameters extends { readonly method: string }> {
   describe(parameters: Parameters): string;
   /** Format of every weight that `quantize` returns; null if they stay dense. */
   format(parameters: Parameters): ModuleFormat | null;
+  /**
+   * Bits per weight as the method's paper counts them, for methods that count otherwise than the bytes
+   * of a file do: without scales, means and flags.
+   */
+  parameterBits?(weight: HostWeight, parameters: Parameters): number;
   /** What it reads of a layer's inputs; absent or null if nothing but the weights. */
   calibration?(parameters: Parameters): CalibrationNeeds | null;
   /**

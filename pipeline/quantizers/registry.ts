@@ -5,13 +5,15 @@
  */
 
 import { z } from "zod";
+import { billm } from "./billm.ts";
 import { gptq } from "./gptq.ts";
 import { nf4 } from "./nf4.ts";
 import { none } from "./none.ts";
 import type { Quantizer } from "./quantizer.ts";
 import { rtn } from "./rtn.ts";
+import { slimLlm } from "./slim_llm.ts";
 
-const quantizers = [rtn, nf4, gptq, none] as const;
+const quantizers = [rtn, nf4, gptq, slimLlm, billm, none] as const;
 
 type ParametersOf<Method> = Method extends Quantizer<infer Parameters> ? Parameters : never;
 

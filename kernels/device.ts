@@ -239,15 +239,16 @@ export interface Operations {
   /** Adds an adapter's product to `output [M, N]` and saves `hidden [M, R]` for the backward pass. */
   lowRank(args: LowRank & { hidden: Tensor; output: Tensor }): void;
   /**
-   * Gradients of {@linkcode Operations.lowRank}: adds to `gradA`, `gradB` and, unless it is null, to
-   * `gradInput [M, K]` (always accumulating: the frozen path has written it before).
+   * Gradients of {@linkcode Operations.lowRank}: adds to those of `gradA`, `gradB` and
+   * `gradInput [M, K]` that are not null (`gradInput` too: the frozen path has written it before).
+   * `hidden` is read for `gradB` only.
    */
   lowRankBackward(
     args: LowRank & {
       hidden: Tensor;
       gradOutput: Tensor;
       gradA: Tensor | null;
-      gradB: Tensor;
+      gradB: Tensor | null;
       gradInput: Tensor | null;
     },
   ): void;

@@ -191,7 +191,7 @@ export function checkLowRankBackward(args: Arguments<"lowRankBackward">): LowRan
     if (!a) throw new RangeError(`${operation}: gradA is given, but a is null; pass gradA: null`);
     need(operation, "gradA", gradA, "f32", [R, P]);
   }
-  need(operation, "gradB", gradB, "f32", [Q, R]);
+  if (gradB) need(operation, "gradB", gradB, "f32", [Q, R]);
   if (gradInput) need(operation, "gradInput", gradInput, "f32", [M, K]);
   return dimensions;
 }

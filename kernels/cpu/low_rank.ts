@@ -56,9 +56,11 @@ export function lowRankBackward(recorder: Recorder, args: Arguments<"lowRankBack
     ...{ input: gradOutput, rows, columns: N, width: repeat, rank, factor: scale, wide },
     ...dropoutValues(undefined),
   };
-  recorder.call(outerKernel, {
-    ...{ ...fromOutput, left: hidden, output: gradB, rankStride: 1, featureStride: rank },
-  });
+  if (gradB !== null) {
+    recorder.call(outerKernel, {
+      ...{ ...fromOutput, left: hidden, output: gradB, rankStride: 1, featureStride: rank },
+    });
+  }
   if (gradA === null && gradInput === null) return;
 
   const panels = panelMemory(recorder, args, { K, N, R: rank, P, Q });

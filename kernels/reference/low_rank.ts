@@ -106,9 +106,9 @@ export function lowRank(
  * @param b `[Q, R]`
  * @param hidden h `[M, R]` of the forward pass
  * @param gradOutput dy `[M, N]`
- * @param gradA `[R, P]`, added to
- * @param gradB `[Q, R]`, added to
- * @param gradInput dx `[M, K]`, added to
+ * @param gradA `[R, P]`, added to unless it is null
+ * @param gradB `[Q, R]`, added to unless it is null
+ * @param gradInput dx `[M, K]`, added to unless it is null
  */
 export function lowRankBackward(
   input: Float64Array,
@@ -117,7 +117,7 @@ export function lowRankBackward(
   hidden: Float64Array,
   gradOutput: Float64Array,
   gradA: Float64Array | null,
-  gradB: Float64Array,
+  gradB: Float64Array | null,
   gradInput: Float64Array | null,
   dimensions: LowRankDimensions,
   factors: LowRankFactors,
@@ -132,7 +132,7 @@ export function lowRankBackward(
     const gradHidden = new Float64Array(R);
     for (let q = 0; q < Q; q++) {
       for (let r = 0; r < R; r++) {
-        gradB[q * R + r]! += u[q]! * hidden[m * R + r]!;
+        if (gradB) gradB[q * R + r]! += u[q]! * hidden[m * R + r]!;
         gradHidden[r]! += u[q]! * b[q * R + r]!;
       }
     }

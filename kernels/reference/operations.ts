@@ -139,7 +139,7 @@ export class ReferenceOperations extends CalibrationOperations implements Operat
     const hidden = this.#operands.floats(args.hidden);
     const gradOutput = this.#operands.floats(args.gradOutput);
     const gradA = this.#operands.optional(args.gradA);
-    const gradB = this.#operands.floats(args.gradB);
+    const gradB = this.#operands.optional(args.gradB);
     const gradInput = this.#operands.optional(args.gradInput);
     this.steps.push(() =>
       lowRankBackward(

@@ -9,6 +9,7 @@
 import assert from "node:assert/strict";
 import { type Device, type Operations, sizeOf, type Tensor } from "../device.ts";
 import { randomFloats, randomIntegers } from "./arrays.ts";
+import { randomOrder } from "./calibration_cases.ts";
 import { inverseIndex } from "./vocabulary_cases.ts";
 import {
   type Place,
@@ -83,6 +84,7 @@ function pairs(): Pair[] {
     lowRankPair(),
     ropePair(),
     embeddingPair(),
+    columnsPair(),
   ];
 }
 
@@ -112,7 +114,6 @@ function lowRankPair(): Pair {
       const a = place("f32", [R, K / pool], randomFloats("a", R * K / pool), "a");
       const b = place("f32", [N / repeat, R], randomFloats("b", N / repeat * R), "b");
       const hidden = zeros(place, [M, R], "hidden");
-      const gradB = zeros(place, [N / repeat, R], "gradB");
       const input = zeros(place, [M, K], "input");
       const dropout = { rate: 0.125, key: place("u32", [2], randomKey(), "key"), stream: 3 };
       const adapter = { a, b, pool, repeat, scale: 0.5, dropout };
@@ -126,7 +127,7 @@ function lowRankPair(): Pair {
             hidden,
             gradOutput,
             gradA: null,
-            gradB,
+            gradB: null,
             gradInput,
           }),
       };
@@ -180,6 +181,23 @@ function embeddingPair(): Pair {
         forward: (operations, table, output) => operations.embedding({ tokens, table, output }),
         backward: (operations, gradOutput, gradTable) =>
           operations.embeddingBackward({ gradOutput, order, offsets, gradTable }),
+      };
+    },
+  };
+}
+
+function columnsPair(): Pair {
+  const [M, K, C] = [7, 33, 20] as const;
+  return {
+    label: "columns",
+    inputShape: [M, K],
+    outputShape: [M, C],
+    prepare(place) {
+      const order = place("u32", [C], randomOrder(K, C), "order");
+      return {
+        forward: (operations, input, output) => operations.gatherColumns({ input, order, output }),
+        backward: (operations, input, output) =>
+          operations.scatterColumns({ input, order, output }),
       };
     },
   };

@@ -66,18 +66,23 @@ export function lowRankCases(): Case[] {
   });
 }
 
-/** `lowRankBackward`, with all gradients and with only what is not optional. */
+/** Which gradients {@linkcode Operations.lowRankBackward} is asked for. */
+type Wanted = "all" | "B" | "the input";
+
+/** `lowRankBackward`, with all gradients, that of B only, and that of the input only. */
 export function lowRankBackwardCases(): Case[] {
-  const minimal = [SHAPES[3], SHAPES[9]].flatMap((shape) => shape ? [shape] : []);
+  const some = [SHAPES[3], SHAPES[9]].flatMap((shape) => shape ? [shape] : []);
+  const frozen = [...some, SHAPES[1], SHAPES[5]].flatMap((shape) => shape ? [shape] : []);
   return [
-    ...SHAPES.map((shape) => backwardCase(shape, true)),
-    ...minimal.map((shape) => backwardCase(shape, false)),
+    ...SHAPES.map((shape) => backwardCase(shape, "all")),
+    ...some.map((shape) => backwardCase(shape, "B")),
+    ...frozen.map((shape) => backwardCase(shape, "the input")),
   ];
 }
 
-function backwardCase(shape: AdapterShape, withOptional: boolean): Case {
+function backwardCase(shape: AdapterShape, wanted: Wanted): Case {
   const { M, K, N, pool, repeat } = shape;
-  const label = describe(`lowRankBackward${withOptional ? "" : " of B only"}`, shape);
+  const label = describe(`lowRankBackward of ${wanted}`, shape);
   const { inputs, hiddenSize: R, terms, hidden } = adapterInputs(label, shape);
   const P = K / pool;
   const Q = N / repeat;
@@ -87,7 +92,9 @@ function backwardCase(shape: AdapterShape, withOptional: boolean): Case {
     terms: terms + M + N,
     magnitude: "absolute" as const,
   });
-  const hasGradA = withOptional && shape.rank > 0;
+  const hasGradA = wanted === "all" && shape.rank > 0;
+  const hasGradB = wanted !== "the input";
+  const hasGradInput = wanted !== "B";
   return {
     label,
     inputs: {
@@ -96,9 +103,9 @@ function backwardCase(shape: AdapterShape, withOptional: boolean): Case {
       gradOutput: { shape: [M, N], data: randomFloats(`${label} gradOutput`, M * N) },
     },
     outputs: {
-      gradB: gradient("gradB", Q, R),
+      ...(hasGradB ? { gradB: gradient("gradB", Q, R) } : {}),
       ...(hasGradA ? { gradA: gradient("gradA", R, P) } : {}),
-      ...(withOptional ? { gradInput: gradient("gradInput", M, K) } : {}),
+      ...(hasGradInput ? { gradInput: gradient("gradInput", M, K) } : {}),
     },
     record: (operations, tensor) =>
       operations.lowRankBackward({
@@ -106,8 +113,8 @@ function backwardCase(shape: AdapterShape, withOptional: boolean): Case {
         hidden: tensor("hidden"),
         gradOutput: tensor("gradOutput"),
         gradA: hasGradA ? tensor("gradA") : null,
-        gradB: tensor("gradB"),
-        gradInput: withOptional ? tensor("gradInput") : null,
+        gradB: hasGradB ? tensor("gradB") : null,
+        gradInput: hasGradInput ? tensor("gradInput") : null,
       }),
   };
 }

@@ -83,6 +83,7 @@ export function lowRankBackward(
   const { a, b, hidden, gradOutput, gradA, gradB, gradInput, pool, repeat, scale, dropout } = args;
   const { M, R, P, Q } = checkLowRankBackward(args);
   const dispatches: Dispatch[] = [];
+  if (!gradA && !gradB && !gradInput) return dispatches;
   let gradDistinct = gradOutput;
   if (repeat > 1) {
     gradDistinct = context.scratch("f32", [M, Q]);
@@ -95,19 +96,21 @@ export function lowRankBackward(
       dropout: undefined,
     }));
   }
-  dispatches.push(
-    ...multiply(context, {
-      label: "lowRank gradB",
-      M: Q,
-      N: R,
-      K: M,
-      left: { tensor: gradDistinct, transposed: true },
-      right: { tensor: hidden, transposed: false },
-      output: gradB,
-      scale,
-      accumulate: true,
-    }),
-  );
+  if (gradB) {
+    dispatches.push(
+      ...multiply(context, {
+        label: "lowRank gradB",
+        M: Q,
+        N: R,
+        K: M,
+        left: { tensor: gradDistinct, transposed: true },
+        right: { tensor: hidden, transposed: false },
+        output: gradB,
+        scale,
+        accumulate: true,
+      }),
+    );
+  }
   if (!gradA && !gradInput) return dispatches;
   const gradHidden = context.scratch("f32", [M, R]);
   dispatches.push(

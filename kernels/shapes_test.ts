@@ -62,6 +62,16 @@ const attention = {
   logSumExp: tensor("logSumExp", [6, 4]),
 };
 
+const clipped = {
+  weight: tensor("weight", [3, 32]),
+  upper: tensor("upper", [3, 2]),
+  lower: tensor("lower", [6]),
+  groupSize: 16,
+  bits: 3,
+  symmetric: true,
+  containsZero: false,
+} as const;
+
 const linear = { input: tensor("input", [3, 64]), output: tensor("output", [3, 8]) };
 
 /** A check, arguments that pass it, and the dimensions that it finds. */
@@ -240,6 +250,33 @@ const VALID: readonly ValidCall[] = [
     weights: tensor("weights", [3]),
     output: tensor("output", [1]),
   }, { size: 3 }),
+  valid("squaredError", shapes.checkSquaredError, {
+    prediction: tensor("prediction", [3, 5]),
+    target: tensor("target", [3, 5]),
+    scale: 0.5,
+    losses: tensor("losses", [3]),
+    gradient: tensor("gradient", [3, 5]),
+  }, { M: 3, N: 5 }),
+  valid("clippedQuantize", shapes.checkClippedQuantize, {
+    ...clipped,
+    output: tensor("output", [3, 32]),
+  }, { rows: 3, columns: 32, groups: 6 }),
+  valid("clippedQuantizeBackward", shapes.checkClippedQuantizeBackward, {
+    ...clipped,
+    gradOutput: tensor("gradOutput", [3, 32]),
+    gradUpper: tensor("gradUpper", [6]),
+    gradLower: tensor("gradLower", [6, 1]),
+  }, { rows: 3, columns: 32, groups: 6 }),
+  valid("gatherColumns", shapes.checkGatherColumns, {
+    input: tensor("input", [3, 5]),
+    order: tensor("order", [4], "u32"),
+    output: tensor("output", [3, 4]),
+  }, { M: 3, K: 5, C: 4 }),
+  valid("scatterColumns", shapes.checkScatterColumns, {
+    input: tensor("input", [3, 4]),
+    order: tensor("order", [4], "u32"),
+    output: tensor("output", [3, 5]),
+  }, { M: 3, K: 5, C: 4 }),
   valid("adamw", shapes.checkAdamw, {
     parameters: tensor("parameters", [3, 5]),
     gradients: tensor("gradients", [15]),
@@ -259,6 +296,9 @@ Deno.test("arguments that fit give the dimensions of the operation", () => {
 /** Tensors whose number of rows is free, because nothing else follows from it. */
 const FREE_ROWS = ["columnSum input", "embedding table", "rope values"];
 
+/** Tensors whose number of columns is free. */
+const FREE_COLUMNS = ["gatherColumns input", "scatterColumns output"];
+
 Deno.test("no tensor of any operation may have another shape or type", () => {
   for (const { name, check, args } of VALID) {
     const found = tensorsOf(args);
@@ -270,7 +310,7 @@ Deno.test("no tensor of any operation may have another shape or type", () => {
       for (
         const changed of [
           ...(FREE_ROWS.includes(`${name} ${label}`) ? [] : [tensor(label, longer, dtype)]),
-          tensor(label, wider, dtype),
+          ...(FREE_COLUMNS.includes(`${name} ${label}`) ? [] : [tensor(label, wider, dtype)]),
           tensor(label, shape, otherType),
         ]
       ) {
@@ -307,6 +347,10 @@ Deno.test("numbers that describe a weight, an adapter or attention must fit", ()
     [
       () => shapes.checkLowRank({ ...lowRank, dropout: { ...adapter.dropout, stream: -1 } }),
       /dropout stream is -1; pass an integer in \[0, 2\^32\)/,
+    ],
+    [
+      () => shapes.checkClippedQuantize({ ...clipped, groupSize: 0, output: tensor("y", [3, 32]) }),
+      /groupSize is 0; it must be a positive/,
     ],
     [() => shapes.checkAttention({ ...attention, headDim: 6 }), /4, does not divide headDim, 6/],
     [() => shapes.checkAttention({ ...attention, kvHeads: 3 }), /kvHeads, 3, does not divide/],

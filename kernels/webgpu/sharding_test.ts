@@ -86,6 +86,11 @@ const CONFORMANCE = [
   "embedding",
   "embeddingBackward",
   "crossEntropy",
+  "squaredError",
+  "clippedQuantize",
+  "clippedQuantizeBackward",
+  "gatherColumns",
+  "scatterColumns",
   "gradientNorm",
 ];
 

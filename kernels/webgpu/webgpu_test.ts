@@ -32,6 +32,8 @@ const HARDWARE: Readonly<Record<"generic" | "gpu", () => readonly (readonly [str
         "cachedAttention",
         "sample",
         "crossEntropy",
+        "squaredError",
+        "clippedQuantizeBackward",
         "gradientNorm",
       ),
     gpu: () => [
@@ -41,6 +43,9 @@ const HARDWARE: Readonly<Record<"generic" | "gpu", () => readonly (readonly [str
         "cachedAttention",
         "sample",
         "crossEntropy",
+        "squaredError",
+        "clippedQuantize",
+        "clippedQuantizeBackward",
         "gradientNorm",
         "weightedSum",
       ),

@@ -8,7 +8,7 @@
  */
 
 import type { CodeVersion, StageIdentity } from "../graph/manifest.ts";
-import type { Progress } from "../graph/stage.ts";
+import type { FinishedStage, Progress } from "../graph/stage.ts";
 
 /** A stage to run; plain JSON, because it travels to other processes. */
 export interface StageTask {
@@ -18,6 +18,8 @@ export interface StageTask {
   readonly id: string;
   /** What is to run. */
   readonly identity: StageIdentity;
+  /** The chain of `from`, nearest first. */
+  readonly upstream: readonly FinishedStage[];
   /** Folder that relative references of sources start from. */
   readonly folder: string;
   /** For the provenance of the result. */

@@ -38,7 +38,8 @@ function taskOf(stage: string, parameters: object): StageTask {
     device: null,
   };
   const equipoise = { version: "0", commit: null };
-  return { key: keyOf(identity), id: stage, identity, folder: ".", experiment: "test", equipoise };
+  const parts = { id: stage, identity, upstream: [], folder: ".", experiment: "test" };
+  return { key: keyOf(identity), ...parts, equipoise };
 }
 
 /** Events up to and including the first that `wanted` accepts. */

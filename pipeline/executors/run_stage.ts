@@ -81,6 +81,7 @@ async function fill(
   const { identity } = task;
   const input = identity.upstream[0];
   const memory = sampleMemory();
+  const resolved = new Set<string>();
   let loan: DeviceScope | null = null;
   let info: DeviceInfo | null = null;
   let outcome: StageOutcome;
@@ -92,8 +93,12 @@ async function fill(
       parameters: identity.parameters,
       seed: identity.seed ?? 0,
       input: input === undefined ? null : await store.artifact(input),
+      upstream: task.upstream,
       artifact: (key) => store.artifact(key),
-      resolve: (source) => resolveSource(source.reference, task.folder),
+      resolve: ({ reference }) => {
+        resolved.add(reference);
+        return resolveSource(reference, task.folder);
+      },
       folder: workspace.folder,
       checkpoint: workspace.checkpoint,
       device: async () => {
@@ -110,7 +115,7 @@ async function fill(
     peakMemory = { host: memory.stop(), device: lent?.peak() ?? null };
     lent?.[Symbol.dispose]();
   }
-  await checkSources(task, store);
+  await checkSources(task, resolved, store);
   const metrics = Object.entries(outcome.metrics).map(([name, metric]) =>
     [name, storeMetric(metric)] as const
   );
@@ -136,8 +141,15 @@ async function fill(
 }
 
 /** A source that changed while it was read has given a result that belongs to no key. */
-async function checkSources(task: StageTask, store: Store): Promise<void> {
-  for (const [path, { reference, sha256 }] of Object.entries(task.identity.sources)) {
+async function checkSources(
+  task: StageTask,
+  resolved: ReadonlySet<string>,
+  store: Store,
+): Promise<void> {
+  const read = task.upstream.flatMap(({ sources }) =>
+    Object.entries(sources).filter(([, { reference }]) => resolved.has(reference))
+  );
+  for (const [path, { reference, sha256 }] of [...Object.entries(task.identity.sources), ...read]) {
     if (await digestSource(reference, task.folder, store.index) === sha256) continue;
     throw new UserError(
       `"${reference}" (${task.id}.${path}) changed while the stage ran: run the same command again`,

@@ -59,6 +59,7 @@ function taskOf(
     key: keyOf(identity),
     id: `${stage} node`,
     identity,
+    upstream: [],
     folder,
     experiment: "test",
     equipoise: { version: "1.2.3", commit: "abc" },

@@ -7,6 +7,7 @@
 import type { CodeVersion } from "../graph/manifest.ts";
 import type { Plan, PlannedStage } from "../graph/plan.ts";
 import type { StageResult } from "../graph/results.ts";
+import type { FinishedStage } from "../graph/stage.ts";
 import type { Executor, StageEvent, StageTask } from "./executor.ts";
 
 /** How to run a plan. */
@@ -102,7 +103,16 @@ function blockedBy(
 function taskOf(stage: PlannedStage, plan: Plan, equipoise: CodeVersion): StageTask {
   const { key, id, identity } = stage;
   const { folder, name } = plan.experiment;
-  return { key, id, identity, folder, experiment: name, equipoise };
+  const upstream = chainOf(stage, plan);
+  return { key, id, identity, upstream, folder, experiment: name, equipoise };
+}
+
+/** What a stage stands on, nearest first. */
+function chainOf({ identity }: PlannedStage, plan: Plan): FinishedStage[] {
+  const below = plan.stages.find(({ key }) => key === identity.upstream[0]);
+  if (below === undefined) return [];
+  const { key, identity: { stage, parameters, sources } } = below;
+  return [{ key, stage, parameters, sources }, ...chainOf(below, plan)];
 }
 
 function resultOf(event: StageEvent): StageResult | null {

@@ -5,7 +5,9 @@
  */
 
 import { digestOf } from "./digest.ts";
-import type { ArtifactKind, Metric } from "./stage.ts";
+import type { ArtifactKind, Metric, SourceDigest } from "./stage.ts";
+
+export type { SourceDigest } from "./stage.ts";
 
 /** Version of the store's layout and of the key's definition; part of every key. */
 const STORE_FORMAT = 1;
@@ -31,14 +33,6 @@ export interface StageIdentity {
   readonly seed: number | null;
   /** Device class, null where the result does not depend on it. */
   readonly device: string | null;
-}
-
-/** A source as it was when the stage was planned. */
-export interface SourceDigest {
-  /** As the user wrote it. */
-  readonly reference: string;
-  /** Hexadecimal SHA-256 of its content. */
-  readonly sha256: string;
 }
 
 /** A file of a result. */

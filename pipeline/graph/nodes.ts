@@ -19,7 +19,7 @@ import type { Origin } from "./origin.ts";
 import { originInNode, parseParameters, type WrittenParameters } from "./node_parameters.ts";
 import type { ProblemList } from "./problems.ts";
 import { NODE_NAME, RESERVED } from "./schema.ts";
-import type { Stage } from "./stage.ts";
+import type { Stage, UpstreamStage } from "./stage.ts";
 import { didYouMean, didYouMeanOf, enumerate } from "./suggestions.ts";
 import { findCycles, topologicalOrder } from "./topology.ts";
 import { foundValue } from "./validation_messages.ts";
@@ -268,9 +268,4 @@ function chainOf(name: string, drafts: ReadonlyMap<string, Draft>): UpstreamStag
   const { from: [first], parameters, stage } = draft;
   const rest = first === undefined ? [] : chainOf(first.name, drafts);
   return rest === null ? null : [{ stage: stage.name, parameters }, ...rest];
-}
-
-interface UpstreamStage {
-  readonly stage: string;
-  readonly parameters: unknown;
 }

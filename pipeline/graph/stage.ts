@@ -30,6 +30,30 @@ export interface Source {
   readonly path: string;
 }
 
+/** A source as it was when the stage was planned. */
+export interface SourceDigest {
+  /** As the user wrote it. */
+  readonly reference: string;
+  /** Hexadecimal SHA-256 of its content. */
+  readonly sha256: string;
+}
+
+/** A stage whose result another one reads, directly or through further stages. */
+export interface UpstreamStage {
+  /** Kind of stage ("quantize"). */
+  readonly stage: string;
+  /** As its own schema parsed them. */
+  readonly parameters: unknown;
+}
+
+/** A stage whose result is there. */
+export interface FinishedStage extends UpstreamStage {
+  /** Key of its result. */
+  readonly key: string;
+  /** What it read outside the store, by the place in its parameters ("model"). */
+  readonly sources: Readonly<Record<string, SourceDigest>>;
+}
+
 /** One number of a result. */
 export interface Metric {
   /** The number. */
@@ -59,9 +83,14 @@ export interface StageContext<Parameters> {
   readonly seed: number;
   /** The result named by `from`, if the stage takes one. */
   readonly input: Artifact | null;
+  /** The chain of `from`, nearest first, as the experiment of this cell has it. */
+  readonly upstream: readonly FinishedStage[];
   /** A result further up: the base of an adapter, by the key that its `artifact.json` names. */
   artifact(key: string): Promise<Artifact>;
-  /** Absolute path of a source: a file, a folder, or (for globs) the sorted list of files. */
+  /**
+   * Absolute path of a source of this stage or of one upstream: a file, a folder, or (for globs) the
+   * sorted list of files.
+   */
   resolve(source: Source): Promise<readonly string[]>;
   /** Empty folder to fill; it becomes the artifact, atomically, when `run` returns. */
   readonly folder: string;
@@ -145,7 +174,7 @@ export interface Stage<Parameters = unknown> {
    */
   check?(
     parameters: Parameters,
-    upstream: readonly { readonly stage: string; readonly parameters: unknown }[],
+    upstream: readonly UpstreamStage[],
   ): readonly { readonly path: string; readonly message: string }[];
   /** See {@linkcode Forecast}; absent if the memory of the stage is not worth a plan. */
   forecast?(context: ForecastContext<Parameters>): Promise<Forecast>;

@@ -7,16 +7,26 @@
  */
 
 import { z } from "zod";
+import type { CalibrationRun } from "../calibration/calibrate.ts";
+import type { CalibrationNeeds, LayerCalibration } from "../calibration/layer_calibration.ts";
+import {
+  CALIBRATION,
+  type CalibrationOptions,
+  calibrationSources,
+} from "../calibration/options.ts";
+import { rehearseCalibration } from "../calibration/rehearse.ts";
 import { UserError } from "../errors.ts";
 import type { Stage } from "../graph/stage.ts";
-import { modelLinears } from "../models/architecture.ts";
+import { below } from "../memory/settings.ts";
+import { type LinearShape, modelLinears } from "../models/architecture.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
 import { copyPlainTensors, ModelWriter, plainOutlines } from "../models/model_writer.ts";
 import { formatBytes, weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
 import { weightBytes } from "../formats/host_weight.ts";
+import { runCalibration } from "./calibration_run.ts";
 import { inputOutline, plainOutline, readOutline } from "./outline.ts";
-import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
+import { quantizerFor, type QuantizerParameters, quantizerSchema } from "../quantizers/registry.ts";
 
 const parameters = z.strictObject({
   model: z.string().optional()
@@ -24,6 +34,8 @@ const parameters = z.strictObject({
       "Folder of a Hugging Face model (config.json and safetensors), unless `from` names one.",
     ),
   quantizer: quantizerSchema,
+  calibration: CALIBRATION.optional()
+    .describe("Text that the model reads, for methods that look at the inputs of layers."),
 });
 
 /** Parameters of {@linkcode quantize}. */
@@ -38,22 +50,41 @@ export const quantize: Stage<QuantizeParameters> = {
   accepts: ["model"],
   fromIsOptional: true,
   produces: "model",
-  dependsOn: () => ({ seed: false, device: false }),
-  sources: ({ model }) => model === undefined ? [] : [{ reference: model, path: "model" }],
-  check({ model }, upstream) {
-    if ((model === undefined) !== (upstream.length === 0)) return [];
-    return [{
-      path: "model",
-      message: model === undefined
-        ? "There is no model to quantize; give `model: path/to/folder`, or `from:` a node that makes one"
-        : "Both `model` and `from` are given; give the one to quantize",
-    }];
+  dependsOn: ({ calibration }) => ({
+    seed: calibration !== undefined && calibration.seed === undefined,
+    device: calibration !== undefined,
+  }),
+  sources: ({ model, calibration }) => [
+    ...(model === undefined ? [] : [{ reference: model, path: "model" }]),
+    ...calibrationSources(calibration),
+  ],
+  check({ model, quantizer, calibration }, upstream) {
+    const problems = [];
+    if ((model === undefined) === (upstream.length === 0)) {
+      problems.push({
+        path: "model",
+        message: model === undefined
+          ? "There is no model to quantize; give `model: path/to/folder`, or `from:` a node that makes one"
+          : "Both `model` and `from` are given; give the one to quantize",
+      });
+    }
+    if (calibration === undefined && needsOf(quantizer) !== null) {
+      problems.push({
+        path: "quantizer.method",
+        message: `The quantizer ${quantizer.method} looks at the inputs of layers; add ` +
+          "`calibration: { data: { text: path/to/text } }`",
+      });
+    }
+    return problems;
   },
-  memorySettings: [{
-    path: "quantizer.bits",
-    smaller: (bits) => [8, 4, 3, 2].filter((fewer) => fewer < Number(bits)),
-  }],
-  async forecast({ parameters: { model, quantizer: options }, input, resolve }) {
+  memorySettings: [
+    { path: "calibration.batch_size", smaller: below },
+    {
+      path: "quantizer.bits",
+      smaller: (bits) => [8, 4, 3, 2].filter((fewer) => fewer < Number(bits)),
+    },
+  ],
+  async forecast({ parameters: { model, quantizer: options, calibration }, input, resolve }) {
     const source = model === undefined
       ? inputOutline(input).model
       : readOutline((await resolve({ reference: model, path: "model" }))[0] ?? "");
@@ -64,10 +95,16 @@ export const quantize: Stage<QuantizeParameters> = {
         `The blocks of ${quantizerFor(options).describe(options)} do not divide ${path}`,
       );
     }
+    const after = { config: source.config, moduleFormat: () => format };
     return {
-      outline: plainOutline({ config: source.config, moduleFormat: () => format }),
-      rehearse: ({ ledger }) => {
+      outline: plainOutline(after),
+      rehearse: (device) => {
+        const { ledger } = device;
         ledger.take("host", "a layer", 4 * largestLinear(source.config));
+        if (calibration !== undefined) {
+          const replaced = calibration.activations === "quantized" ? after : null;
+          rehearseCalibration(device, source, replaced, calibration, () => needsOf(options));
+        }
         for (const { rows, columns } of modelLinears(source.config)) {
           // One byte for each code before they are packed.
           const unpacked = format === null
@@ -79,7 +116,7 @@ export const quantize: Stage<QuantizeParameters> = {
     };
   },
   async run(context) {
-    const { parameters: { model, quantizer: options }, input } = context;
+    const { parameters: { model, quantizer: options, calibration }, input } = context;
     const folder = model === undefined
       ? input?.folder ?? ""
       : (await context.resolve({ reference: model, path: "model" }))[0] ?? "";
@@ -102,16 +139,40 @@ export const quantize: Stage<QuantizeParameters> = {
     const memory = new Float32Array(largestLinear(source.config));
     let bytes = 0;
     let weights = 0;
-    for (const [done, linear] of linears.entries()) {
+    let done = 0;
+    const quantizeLayer = (linear: LinearShape, calibration?: LayerCalibration) => {
       context.signal.throwIfAborted();
       context.report({ activity: `quantizing ${linear.path}`, done, total: linears.length });
       const { rows, columns, path } = linear;
       const dense = memory.subarray(0, rows * columns);
       source.readWeight(linear, dense);
-      const weight = quantizer.quantize(dense, rows, columns, options, path);
+      const weight = quantizer.quantize(
+        dense,
+        rows,
+        columns,
+        options,
+        path,
+        calibration,
+        context.log,
+      );
       for (const { name, values } of weightTensors(path, weight)) writer.write(name, values);
       bytes += weightBytes(weight);
       weights += rows * columns;
+      done++;
+      return weight;
+    };
+    const facts: Record<string, string | number> = {};
+    if (calibration === undefined) linears.forEach((linear) => quantizeLayer(linear));
+    else {
+      Object.assign(
+        facts,
+        await runCalibration(context, calibration, {
+          source,
+          needs: () => needsOf(options),
+          visit: quantizeLayer,
+          replace: replacement(calibration),
+        }),
+      );
     }
     await copyPlainTensors(source, writer);
     const modules: QuantizationConfig["modules"] = format === null
@@ -129,10 +190,23 @@ export const quantize: Stage<QuantizeParameters> = {
     );
     return {
       metrics: quantized ? { bits_per_weight: { value: 8 * bytes / weights } } : {},
-      facts: { quantizer: quantizer.describe(options), quantized_weights: weights },
+      facts: { quantizer: quantizer.describe(options), quantized_weights: weights, ...facts },
     };
   },
 };
+
+/** What the methods of the stage read of a layer's inputs; null if nothing. */
+function needsOf(quantizer: QuantizerParameters): CalibrationNeeds | null {
+  return quantizerFor(quantizer).calibration?.(quantizer) ?? null;
+}
+
+/** When quantized layers take the place of the model's own. */
+function replacement(
+  { activations, true_sequential }: CalibrationOptions,
+): NonNullable<CalibrationRun["replace"]> {
+  if (activations === "full") return "never";
+  return true_sequential ? "within_blocks" : "between_blocks";
+}
 
 /** Weights of the largest linear layer. */
 function largestLinear(config: ModelConfig): number {

@@ -5,12 +5,13 @@
  */
 
 import { ReferenceDevice } from "../../../kernels/reference/device.ts";
-import type { Artifact, Stage, StageOutcome } from "../../graph/stage.ts";
+import type { Artifact, FinishedStage, Stage, StageOutcome } from "../../graph/stage.ts";
 
 /** Artifacts by key, in folders below one temporary folder. */
 export class Workbench {
   readonly #folder: string;
   readonly #artifacts = new Map<string, Artifact>();
+  readonly #upstream = new Map<string, readonly FinishedStage[]>();
 
   /** Works in an existing folder. */
   constructor(folder: string) {
@@ -38,10 +39,12 @@ export class Workbench {
   ): Promise<StageOutcome> {
     const folder = `${this.#folder}/${key}`;
     await Deno.mkdir(folder);
+    const parsed = stage.parameters.parse(parameters);
     const outcome = await stage.run({
-      parameters: stage.parameters.parse(parameters),
+      parameters: parsed,
       seed: 1,
       input: from === undefined ? null : this.artifact(from),
+      upstream: this.#upstream.get(from ?? "") ?? [],
       artifact: (name) => Promise.resolve(this.artifact(name)),
       resolve: ({ reference }) => Promise.resolve([reference]),
       folder,
@@ -52,6 +55,10 @@ export class Workbench {
       signal: new AbortController().signal,
     });
     this.#artifacts.set(key, { kind: stage.produces, key, folder, node: key });
+    this.#upstream.set(key, [
+      { stage: stage.name, parameters: parsed, key, sources: {} },
+      ...this.#upstream.get(from ?? "") ?? [],
+    ]);
     return outcome;
   }
 }

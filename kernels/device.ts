@@ -40,7 +40,7 @@ export interface DenseWeight {
 }
 
 /** Widths of integer codes that kernels can read packed. */
-export type IntegerBits = 2 | 3 | 4 | 8;
+export type IntegerBits = 1 | 2 | 3 | 4 | 8;
 
 /**
  * A matrix of unsigned integer codes with one scale and one float zero per block of

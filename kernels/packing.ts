@@ -5,7 +5,7 @@
  * A row is padded to chunks of {@linkcode CHUNK} columns; a chunk of `bits`-wide codes takes exactly
  * `bits` words, so that no code straddles two words:
  *
- * - 2, 4 and 8 bits: codes in order, lowest bits first (16, 8 or 4 codes per word).
+ * - 1, 2, 4 and 8 bits: codes in order, lowest bits first (32, 16, 8 or 4 codes per word).
  * - 3 bits: two words with the low two bits of columns 0-15 and 16-31, then one word with the high
  *   bit of all 32 columns.
  *

@@ -3,7 +3,7 @@ import type { IntegerBits } from "./device.ts";
 import { codeWords, packCodes, unpackCodes } from "./packing.ts";
 import { randomIntegers } from "./testing/arrays.ts";
 
-const WIDTHS: readonly IntegerBits[] = [2, 3, 4, 8];
+const WIDTHS: readonly IntegerBits[] = [1, 2, 3, 4, 8];
 
 Deno.test("a row takes bits words per started chunk of 32 columns", () => {
   for (const bits of WIDTHS) {
@@ -28,7 +28,8 @@ Deno.test("codes survive packing, whatever the width and the number of columns",
   }
 });
 
-Deno.test("2, 4 and 8 bits stand in order, lowest bits first, rows padded with zeros", () => {
+Deno.test("1, 2, 4 and 8 bits stand in order, lowest bits first, rows padded with zeros", () => {
+  assert.deepEqual([...packCodes(Uint8Array.of(1, 0, 0, 1, 1), 1, 1, 5)], [0b11001]);
   const row = (bits: 2 | 4 | 8) => [...packCodes(Uint8Array.of(1, 2, 3, 1, 2), bits, 1, 5)];
   assert.deepEqual(row(2), [0b10_01_11_10_01, 0]);
   assert.deepEqual(row(4), [0x21321, 0, 0, 0]);

@@ -584,8 +584,8 @@ function needGroups(
 }
 
 function checkBits(operation: string, name: string, bits: number): void {
-  if ([2, 3, 4, 8].includes(bits)) return;
-  throw new RangeError(`${operation}: ${name} has ${bits} bits; allowed are 2, 3, 4, 8`);
+  if ([1, 2, 3, 4, 8].includes(bits)) return;
+  throw new RangeError(`${operation}: ${name} has ${bits} bits; allowed are 1, 2, 3, 4, 8`);
 }
 
 function lowRankDimensions(

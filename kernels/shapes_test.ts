@@ -352,6 +352,14 @@ Deno.test("numbers that describe a weight, an adapter or attention must fit", ()
       () => shapes.checkClippedQuantize({ ...clipped, groupSize: 0, output: tensor("y", [3, 32]) }),
       /groupSize is 0; it must be a positive/,
     ],
+    [
+      () => shapes.checkClippedQuantize({ ...clipped, bits: 1, output: tensor("y", [3, 32]) }),
+      /a symmetric grid has at least 2 bits, not 1/,
+    ],
+    [
+      () => shapes.checkWeight("op", { ...integer, bits: 5 as 4 }),
+      /^op: the weight "codes" has 5 bits; allowed are 1, 2, 3, 4, 8$/,
+    ],
     [() => shapes.checkAttention({ ...attention, headDim: 6 }), /4, does not divide headDim, 6/],
     [() => shapes.checkAttention({ ...attention, kvHeads: 3 }), /kvHeads, 3, does not divide/],
     [() => shapes.checkAttention({ ...attention, batch: 0 }), /batch is 0; it must be/],

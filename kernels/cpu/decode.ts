@@ -62,6 +62,7 @@ export function bytesOfChunk(
     const high = f.let(v128.and(i16x8.shrU(packed, 4), bytes(0x0f)));
     return [zip(f, low, high, 0), zip(f, low, high, 8)];
   }
+  if (bits === 1) return [0, 1].map((half) => f.let(bitsOfWord(f, words, 0, half, 1)));
   const packed = f.let(v128.load64Zero(words));
   // Byte j of fields[i] is code 4 j + i of sixteen, twice.
   const fields = [0, 2, 4, 6].map((shift) => {
@@ -77,22 +78,25 @@ export function bytesOfChunk(
   const even = zip(f, first, second, 0);
   const odd = zip(f, third, fourth, 0);
   const codes = [zip16(f, even, odd, 0), zip16(f, even, odd, 8)];
-  return bits === 2 ? codes : codes.map((low, half) => addHighBits(f, low, words, half));
+  if (bits === 2) return codes;
+  // The third word of 3-bit codes holds their high bits.
+  return codes.map((low, half) => f.let(v128.or(low, bitsOfWord(f, words, 8, half, 4))));
 }
 
-/** Adds the high bits of 3-bit codes: bit `i` of the chunk's third word belongs to column `i`. */
-function addHighBits(
+/** Sixteen bytes, each `value` where bit `16 half + i` of the word at `offset` is 1, else 0. */
+function bitsOfWord(
   f: FunctionBuilder,
-  low: Local<"v128">,
   words: Local<"i64">,
+  offset: number,
   half: number,
-): Local<"v128"> {
+  value: number,
+): Expression<"v128"> {
   const spread = Array.from({ length: 16 }, (_, i) => 2 * half + (i >> 3));
-  const word = f.let(v128.load32Splat(words, 8));
+  const word = f.let(v128.load32Splat(words, offset));
   const source = i8x16.shuffle(word, word, spread);
   const mask = f.let(v128.constBytes(Array.from({ length: 16 }, (_, i) => 1 << (i & 7))));
   const isSet = i8x16.eq(v128.and(source, mask), mask);
-  return f.let(v128.or(low, v128.and(isSet, bytes(4))));
+  return v128.and(isSet, bytes(value));
 }
 
 /** Sixteen bytes as four vectors of 32-bit lanes. */

@@ -55,6 +55,7 @@ function dequantizeInteger(bits: IntegerBits) {
 }
 
 const integerKernels = {
+  1: dequantizeInteger(1),
   2: dequantizeInteger(2),
   3: dequantizeInteger(3),
   4: dequantizeInteger(4),

@@ -53,7 +53,7 @@ function integerProducts(
     product(`product_int${bits}_${direction}`, "rows", INTEGER, (f, p, block) => {
       pack(f, bits, p, block);
     });
-  return { 2: ofBits(2), 3: ofBits(3), 4: ofBits(4), 8: ofBits(8) };
+  return { 1: ofBits(1), 2: ofBits(2), 3: ofBits(3), 4: ofBits(4), 8: ofBits(8) };
 }
 
 const integerForward = integerProducts("forward", packIntegerColumns);

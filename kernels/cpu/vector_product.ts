@@ -94,6 +94,7 @@ function integerKernel(bits: IntegerBits) {
 
 /** Kernels for integer weights by width. */
 export const integerVectorKernels = {
+  1: integerKernel(1),
   2: integerKernel(2),
   3: integerKernel(3),
   4: integerKernel(4),

@@ -72,6 +72,7 @@ export async function checkAdjoints(device: Device): Promise<void> {
 function pairs(): Pair[] {
   const weights: [string, WeightData][] = [
     ["dense", randomDense("dense 7 31", 31, 7)],
+    ["integer 1", randomInteger("adjoint 1", 31, 192, 1, 1, 64)],
     ["integer 2", randomInteger("adjoint 2", 31, 192, 2, 1, 64)],
     ["integer 3", randomInteger("adjoint 3", 31, 192, 3, 1, 64)],
     ["integer 4", randomInteger("adjoint 4", 31, 192, 4, 1, 64)],

@@ -32,6 +32,7 @@ const SHAPES: readonly ClippedShape[] = [
   { rows: 33, columns: 192, groupSize: 64, bits: 2, symmetric: true, containsZero: true },
   { rows: 9, columns: 256, groupSize: 32, bits: 4, range: [1, 2] },
   { rows: 9, columns: 64, groupSize: 32, bits: 4, range: [1, 2], containsZero: true },
+  { rows: 4, columns: 40, groupSize: 20, bits: 1 },
   // The least scale.
   { rows: 2, columns: 36, groupSize: 36, bits: 3, range: [-1e-6, 1e-6] },
   { rows: 65_536 + 77, columns: 2, groupSize: 2, bits: 2 },

@@ -12,6 +12,7 @@ import { randomDense, randomInteger, randomNf4, type WeightData } from "./weight
 /** Names of the weight formats under test. */
 export const WEIGHT_FORMATS = [
   "dense",
+  "integer1",
   "integer2",
   "integer3",
   "integer4",

@@ -90,6 +90,11 @@ interface ChunkWords {
 }
 
 const WORDS: Readonly<Record<IntegerBits, ChunkWords>> = {
+  1: {
+    element: "u32",
+    load: [(suffix) => `codes[chunk${suffix}]`],
+    octet: (suffix, octet) => [`words${suffix}_0 >> ${octet * 8}u`, "0u"],
+  },
   2: {
     element: "vec2<u32>",
     load: [(suffix) => `codes[chunk${suffix}]`],

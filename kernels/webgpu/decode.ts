@@ -85,6 +85,12 @@ const WORD = `fn wordsAt(row: u32, octet: u32) -> vec2<u32> {
 
 /** `wordsAt` and `codesOf`; `packing.ts` defines the layout. */
 const INTEGER_WORDS: Readonly<Record<IntegerBits, string>> = {
+  1: `fn wordsAt(row: u32, octet: u32) -> vec2<u32> {
+  return vec2<u32>(codes[row * parameters.chunks + octet / 4u] >> (octet % 4u * 8u), 0u);
+}
+fn codesOf(x: vec4<u32>, y: vec4<u32>, place: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>((x >> place) & vec4<u32>(1u));
+}`,
   2: `fn wordsAt(row: u32, octet: u32) -> vec2<u32> {
   let word = codes[row * parameters.chunks * 2u + octet / 2u];
   return vec2<u32>(word >> (octet % 2u * 16u), 0u);

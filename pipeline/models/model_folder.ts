@@ -31,7 +31,7 @@ const quantizationSchema = z.object({
     z.discriminatedUnion("format", [
       z.object({
         format: z.literal("integer"),
-        bits: z.union([z.literal(2), z.literal(3), z.literal(4), z.literal(8)]),
+        bits: z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4), z.literal(8)]),
         block_rows: z.int().positive(),
         group_size: z.int().positive(),
       }),

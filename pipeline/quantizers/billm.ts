@@ -19,7 +19,8 @@ import { block, copyBlock, fromFloat32, type Matrix, matrix } from "../linalg/ma
 import { CODE_RULES, PAPER_RULES, partition, SALIENT } from "./billm_masks.ts";
 import { fitTerms } from "./billm_terms.ts";
 import { compensate } from "./column_block.ts";
-import { checkGram, clearDeadInputs, factorInverse, reportDamping } from "./gptq_hessian.ts";
+import { checkGram } from "../calibration/check_gram.ts";
+import { clearDeadInputs, factorInverse, reportDamping } from "./gptq_hessian.ts";
 import { checkDivides, checkWeights, type Quantizer } from "./quantizer.ts";
 
 const parameters = z.strictObject({

@@ -9,17 +9,12 @@
 
 import { z } from "zod";
 import { packCodes } from "../../kernels/packing.ts";
+import { checkGram } from "../calibration/check_gram.ts";
 import { UserError } from "../errors.ts";
 import type { HostIntegerWeight } from "../formats/host_weight.ts";
 import { fromFloat32, type Matrix, matrix } from "../linalg/matrix.ts";
 import { type ColumnRule, roundColumns, staticGrids } from "./gptq_columns.ts";
-import {
-  activationOrder,
-  checkGram,
-  clearDeadInputs,
-  factorInverse,
-  reportDamping,
-} from "./gptq_hessian.ts";
+import { activationOrder, clearDeadInputs, factorInverse, reportDamping } from "./gptq_hessian.ts";
 import { describeGrid, gridFields, gridFormat } from "./integer_grid.ts";
 import { checkDivides, checkWeights, type Quantizer } from "./quantizer.ts";
 

@@ -8,11 +8,12 @@
  */
 
 import { z } from "zod";
+import { checkGram } from "../calibration/check_gram.ts";
 import { UserError } from "../errors.ts";
 import { type HostMixedWeight, packMixedCodes } from "../formats/mixed_weight.ts";
 import { block, fromFloat32, type Matrix } from "../linalg/matrix.ts";
 import { roundBlock } from "./column_block.ts";
-import { checkGram, clearDeadInputs, factorInverse, reportDamping } from "./gptq_hessian.ts";
+import { clearDeadInputs, factorInverse, reportDamping } from "./gptq_hessian.ts";
 import { checkDivides, checkWeights, type Quantizer } from "./quantizer.ts";
 import { allocateWidths, groupSalience } from "./slim_llm_allocation.ts";
 import { encodeWidth, fitRows, searchScales } from "./slim_llm_grid.ts";

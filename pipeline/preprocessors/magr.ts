@@ -1,0 +1,126 @@
+// deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
+/**
+ * MagR (Zhang et al. 2024): weights with a smaller range and nearly the same outputs, so that a
+ * quantizer's steps become smaller. For each layer it minimizes
+ *
+ *     1/2 tr((V - W) G (V - W)^T) + alpha sum_blocks max |V_block|,    G = H / lambda_max(H),
+ *
+ * by proximal gradient steps of size 1, where a block is what shares a scale in the quantizer: a row,
+ * a group of inputs, or a 2-D block. The released code takes the inputs of H from the last calibration
+ * text only; here H is the Gram matrix of all.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { NF4_BLOCK } from "../../kernels/device.ts";
+import { checkGram } from "../calibration/check_gram.ts";
+import { copy, fromFloat32, type Matrix, matrix } from "../linalg/matrix.ts";
+import { multiplyInto } from "../linalg/multiply.ts";
+import { leadingEigenvectors } from "../linalg/truncated_svd.ts";
+import type { ModuleFormat } from "../models/quantized_tensors.ts";
+import { checkDivides, checkWeights } from "../quantizers/quantizer.ts";
+import { clipLevel } from "./clip_level.ts";
+import type { Preprocessor } from "./preprocessor.ts";
+
+const parameters = z.strictObject({
+  method: z.literal("magr"),
+  alpha: z.number().min(0).optional()
+    .describe(
+      "Weight of the range against the error of the outputs, whose Gram matrix has the largest " +
+        "eigenvalue 1; by default 0.001 where rows are quantized whole and 0.0001 for blocks.",
+    ),
+  iterations: z.int().min(0).default(200).describe("Proximal gradient steps."),
+});
+
+/** Parameters of {@linkcode magr}. */
+export type MagrParameters = z.output<typeof parameters>;
+
+/** Weights with a smaller range and nearly the same outputs. */
+export const magr: Preprocessor<MagrParameters> = {
+  name: "magr",
+  summary: "MagR: reduce the range of weights while keeping the outputs of each layer",
+  parameters,
+  calibration: () => ({ gram: true, sample: false }),
+  preprocess(weights, rows, columns, options, calibration, format, layer): Float32Array {
+    if (calibration === undefined) throw new RangeError(`${layer} comes without calibration`);
+    checkWeights(weights, rows, columns, layer);
+    checkGram(calibration.gram, columns, layer);
+    const blocks = blocksOf(format, columns);
+    checkDivides(blocks.columns, columns, "the quantizer's group_size", "inputs", layer);
+    checkDivides(blocks.rows, rows, "the quantizer's block_rows", "outputs", layer);
+    const alpha = options.alpha ?? (blocks.columns === columns ? 1e-3 : 1e-4);
+    const original = fromFloat32(weights, rows, columns);
+    const { gram } = calibration;
+    return Float32Array.from(
+      reduceMagnitude(original, gram, blocks, alpha, options.iterations).values,
+    );
+  },
+};
+
+/** Rows and columns of the blocks that share a range. */
+export interface BlockShape {
+  /** Outputs of a block. */
+  readonly rows: number;
+  /** Inputs of a block. */
+  readonly columns: number;
+}
+
+function blocksOf(format: ModuleFormat | null, columns: number): BlockShape {
+  if (format === null) return { rows: 1, columns };
+  switch (format.format) {
+    case "nf4":
+      return { rows: 1, columns: NF4_BLOCK };
+    case "integer":
+      return { rows: format.block_rows, columns: format.group_size };
+    default:
+      return { rows: 1, columns: format.group_size };
+  }
+}
+
+/**
+ * Proximal gradient steps from `weights [rows, columns]` towards a smaller range.
+ *
+ * @param gram `[columns, columns]`, up to a positive factor.
+ * @param alpha Weight of the sum of ranges, relative to the largest eigenvalue of the Gram matrix.
+ */
+export function reduceMagnitude(
+  weights: Matrix,
+  gram: Matrix,
+  blocks: BlockShape,
+  alpha: number,
+  iterations: number,
+): Matrix {
+  const step = 1 / leadingEigenvectors(gram, 1).values[0]!;
+  const current = copy(weights);
+  const change = matrix(weights.rows, weights.columns);
+  for (let iteration = 0; iteration < iterations; iteration++) {
+    for (let index = 0; index < change.values.length; index++) {
+      change.values[index] = current.values[index]! - weights.values[index]!;
+    }
+    multiplyInto(current, change, gram, { scale: -step, accumulate: true });
+    clipBlocks(current, blocks, alpha);
+  }
+  return current;
+}
+
+/** The proximal step: clips every block at its own level. */
+function clipBlocks(weights: Matrix, blocks: BlockShape, alpha: number): void {
+  const values = new Float64Array(blocks.rows * blocks.columns);
+  for (let row = 0; row < weights.rows; row += blocks.rows) {
+    for (let column = 0; column < weights.columns; column += blocks.columns) {
+      for (let line = 0; line < blocks.rows; line++) {
+        const start = (row + line) * weights.columns + column;
+        values.set(weights.values.subarray(start, start + blocks.columns), line * blocks.columns);
+      }
+      const level = clipLevel(values, alpha);
+      for (let line = 0; line < blocks.rows; line++) {
+        const start = (row + line) * weights.columns + column;
+        for (let index = start; index < start + blocks.columns; index++) {
+          const value = weights.values[index]!;
+          weights.values[index] = Math.min(Math.max(value, -level), level);
+        }
+      }
+    }
+  }
+}

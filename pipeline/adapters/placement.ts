@@ -5,7 +5,12 @@
  */
 
 import type { Device, Dropout, Tensor } from "../../kernels/device.ts";
-import type { AdapterPlacement, LanguageModel, LinearAdapter } from "../models/language_model.ts";
+import type {
+  AdapterPlacement,
+  FrozenPair,
+  LanguageModel,
+  LinearAdapter,
+} from "../models/language_model.ts";
 import type { ParameterShape } from "../models/parameters.ts";
 import type { HostAdapter, HostModule } from "./adapter.ts";
 import type { AdapterShape } from "./plan.ts";
@@ -15,12 +20,20 @@ export interface AdapterOutline {
   readonly modules: ReadonlyMap<string, { readonly shape: AdapterShape }>;
 }
 
+/** Names of the values of one layer's adapter among all of a model. */
+export function factorNames(path: string): { readonly a: string; readonly b: string } {
+  return { a: `${path}.lora_A`, b: `${path}.lora_B` };
+}
+
 /** Names and shapes of an adapter's values, for a `ParameterSpace` that trains them. */
 export function adapterParameterShapes(adapter: AdapterOutline): ParameterShape[] {
-  return [...adapter.modules].flatMap(([path, { shape }]) => [
-    ...(shape.a === null ? [] : [{ name: `${path}.lora_A`, shape: shape.a, decay: true }]),
-    { name: `${path}.lora_B`, shape: shape.b, decay: true },
-  ]);
+  return [...adapter.modules].flatMap(([path, { shape }]) => {
+    const names = factorNames(path);
+    return [
+      ...(shape.a === null ? [] : [{ name: names.a, shape: shape.a, decay: true }]),
+      { name: names.b, shape: shape.b, decay: true },
+    ];
+  });
 }
 
 /** Dropout of all adapters of a model: one key, a mask of its own for every layer. */
@@ -29,19 +42,26 @@ export interface AdapterDropout {
   readonly key: Tensor;
 }
 
-/** Puts each layer's adapter, without values, next to it while a model is allocated. */
+/**
+ * Puts each layer's adapter, without values, next to it while a model is allocated.
+ *
+ * @param frozen Pairs to add beside the adapters, by path.
+ */
 export function placeOutline(
   adapter: AdapterOutline,
   dropout: AdapterDropout | null = null,
+  frozen: ReadonlyMap<string, FrozenPair> = new Map(),
 ): AdapterPlacement {
   const streams = new Map([...adapter.modules.keys()].map((path, stream) => [path, stream]));
   return ({ path }, parameters) => {
     const module = adapter.modules.get(path);
     if (module === undefined) return null;
     const { shape } = module;
-    const a = shape.a === null ? null : parameters.place(`${path}.lora_A`, shape.a);
-    const b = parameters.place(`${path}.lora_B`, shape.b);
+    const names = factorNames(path);
+    const a = shape.a === null ? null : parameters.place(names.a, shape.a);
+    const b = parameters.place(names.b, shape.b);
     const { pool, repeat, rank, scale } = shape;
+    const beside = frozen.get(path);
     const layerDropout: Dropout | null = dropout === null || dropout.rate === 0
       ? null
       : { ...dropout, stream: streams.get(path) ?? 0 };
@@ -53,6 +73,7 @@ export function placeOutline(
       repeat,
       scale,
       ...(layerDropout === null ? {} : { dropout: layerDropout }),
+      ...(beside === undefined ? {} : { frozen: beside }),
     };
   };
 }

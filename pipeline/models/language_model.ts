@@ -34,6 +34,19 @@ export interface LinearAdapter {
   readonly repeat: number;
   readonly scale: number;
   readonly dropout?: Dropout;
+  /** Added beside it while it trains. */
+  readonly frozen?: FrozenPair;
+}
+
+/** A pair of factors that does not train, pooled and repeated like the adapter beside it. */
+export interface FrozenPair {
+  /** `[R, columns / pool]`, with a rank R of its own. */
+  readonly a: Tensor;
+  /** `[rows / repeat, R]`. */
+  readonly b: Tensor;
+  readonly scale: number;
+  /** `[T, R]`: scratch memory, which all pairs of a model may share. */
+  readonly hidden: Tensor;
 }
 
 /** A linear layer. */

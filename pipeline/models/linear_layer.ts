@@ -5,7 +5,7 @@
  */
 
 import type { LowRank, Operations, Tensor } from "../../kernels/device.ts";
-import type { Linear, LinearAdapter } from "./language_model.ts";
+import type { FrozenPair, Linear, LinearAdapter } from "./language_model.ts";
 
 /** A layer of a group that reads one input. */
 export interface ForwardLinear {
@@ -36,6 +36,10 @@ export function forwardLinears(
     })),
     accumulate: options.accumulate,
   });
+  for (const { linear: { adapter }, output } of layers) {
+    if (adapter?.frozen === undefined) continue;
+    operations.lowRank({ ...frozenFactors(adapter, adapter.frozen), input, output });
+  }
 }
 
 /** A layer of a group that gives one input its gradient. */
@@ -89,7 +93,23 @@ export function backwardLinears(
       gradB: adapter.b.gradient,
       gradInput,
     });
+    if (adapter.frozen === undefined || gradInput === null) continue;
+    operations.lowRankBackward({
+      ...frozenFactors(adapter, adapter.frozen),
+      input,
+      gradOutput,
+      gradA: null,
+      gradB: null,
+      gradInput,
+    });
   }
+}
+
+function frozenFactors(
+  { pool, repeat }: LinearAdapter,
+  { a, b, scale, hidden }: FrozenPair,
+): Omit<LowRank, "input"> & { readonly hidden: Tensor } {
+  return { a, b, pool, repeat, scale, hidden };
 }
 
 function adapterFactors(

@@ -19,6 +19,7 @@ import { appendHistory, type StepRecord, truncateHistory } from "./history.ts";
 import { LossRing } from "./loss_ring.ts";
 import { AdamW } from "./optimizer.ts";
 import type { TrainingOptions } from "./options.ts";
+import type { Rounds } from "./rounds.ts";
 import { learningRateFactor } from "./schedule.ts";
 import { meanLoss } from "./score.ts";
 import type { Trainable } from "./trainable.ts";
@@ -39,6 +40,8 @@ export interface TrainingRun {
   readonly evaluation?: Dataset | null;
   /** Settings of the run. */
   readonly options: TrainingOptions;
+  /** Rounds that the steps are divided into; null or absent for none. */
+  readonly rounds?: Rounds | null;
   /** Keys the order of rows and dropout. */
   readonly seed: number;
   /** Existing folder; what an interrupted run left there is continued. */
@@ -75,7 +78,7 @@ export interface TrainingResult {
 export async function train(run: TrainingRun): Promise<TrainingResult> {
   const { trainable, options } = run;
   checkShape(trainable, options);
-  const { optimizer, ring } = allocateTraining(trainable, options);
+  const { optimizer, ring } = allocateTraining(trainable, options, run.rounds?.penalty);
   try {
     return await trainWith(run, optimizer, ring);
   } catch (error) {
@@ -91,11 +94,12 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
 export function allocateTraining(
   trainable: Trainable,
   options: TrainingOptions,
+  penalty = 0,
 ): { optimizer: AdamW; ring: LossRing } {
   const { device, slabs } = trainable;
   trainable.forwardBackward; // recorded on first use, with the gradients of activations
   return {
-    optimizer: new AdamW(device, slabs, options.optimizer, options.clip),
+    optimizer: new AdamW(device, slabs, options.optimizer, options.clip, penalty),
     ring: new LossRing(trainable, options.accumulate, options.log_every),
   };
 }
@@ -112,17 +116,19 @@ async function trainWith(
   optimizer: AdamW,
   ring: LossRing,
 ): Promise<TrainingResult> {
-  const { trainable, options, evaluation, checkpointFolder, signal } = run;
+  const { trainable, options, rounds = null, evaluation, checkpointFolder, signal } = run;
   const checkpointPath = join(checkpointFolder, CHECKPOINT_FILE);
   const lossesPath = join(checkpointFolder, LOSSES_FILE);
   const state = new Map([
     ...trainable.slabs.map(({ name, parameters }) => [name, parameters] as const),
     ...optimizer.moments,
+    ...rounds?.state ?? [],
   ]);
   const fingerprint = fingerprintOf(run);
   const resumedFrom = loadCheckpoint(checkpointPath, trainable.device, state, fingerprint);
   const records = truncateHistory(lossesPath, resumedFrom);
   if (resumedFrom > 0) run.log(`continues after step ${resumedFrom} of ${options.steps}`);
+  else rounds?.begin(0);
 
   const start = performance.now();
   let reported = start;
@@ -130,6 +136,7 @@ async function trainWith(
   for (let done = resumedFrom; done < options.steps;) {
     queueStep(run, optimizer, ring, done);
     done++;
+    if (rounds !== null && isMultiple(done, rounds.steps)) turn(rounds, optimizer, done, options);
     await setImmediate(); // lets a signal handler run; the device keeps working
     const interrupted = signal.aborted && done < options.steps;
     const last = interrupted || done === options.steps;
@@ -161,9 +168,22 @@ async function trainWith(
   };
 }
 
+/** Queues the end of a round after `done` steps, and the start of the next if there is one. */
+function turn(
+  rounds: Rounds,
+  optimizer: AdamW,
+  done: number,
+  { steps }: TrainingOptions,
+): void {
+  const next = done / rounds.steps;
+  rounds.end(next - 1);
+  optimizer.clear();
+  if (done < steps) rounds.begin(next);
+}
+
 /** Queues the passes and the update of step `done + 1`; awaits nothing. */
 function queueStep(run: TrainingRun, optimizer: AdamW, ring: LossRing, done: number): void {
-  const { trainable, dataset, options, seed } = run;
+  const { trainable, dataset, options, rounds, seed } = run;
   const { accumulate, batch_size: batchSize, shuffle, steps } = options;
   const batches = Array.from(
     { length: accumulate },
@@ -185,7 +205,7 @@ function queueStep(run: TrainingRun, optimizer: AdamW, ring: LossRing, done: num
     ring.pushPass(pass);
   });
   const lr = options.optimizer.lr * learningRateFactor(options.schedule, done, steps);
-  optimizer.step(done, lr);
+  optimizer.step(rounds ? done % rounds.steps : done, lr);
   ring.pushStep({ step: done + 1, lr, tokens }, optimizer.norm);
 }
 
@@ -199,7 +219,7 @@ function checkShape({ batchSize, length }: Trainable, options: TrainingOptions):
 }
 
 /** What decides every step: how often the run looks at itself, and what it recomputes, does not. */
-function fingerprintOf({ options, seed, dataset, trainable }: TrainingRun): string {
+function fingerprintOf({ options, rounds, seed, dataset, trainable }: TrainingRun): string {
   const {
     checkpoint_every: _checkpoint,
     log_every: _log,
@@ -208,6 +228,7 @@ function fingerprintOf({ options, seed, dataset, trainable }: TrainingRun): stri
   } = options;
   return JSON.stringify({
     ...decisive,
+    rounds: rounds?.settings,
     seed,
     data: [dataset.size, dataset.length, dataset.tokens],
     device: trainable.device.info.class,

@@ -1,11 +1,17 @@
 /**
- * AdamW on a device: moments of every slab, and one recording that clips, updates and clears the
- * gradients.
+ * AdamW on a device: moments of every slab, and one recording that adds the gradient of a penalty,
+ * clips, updates and clears the gradients.
  *
  * @module
  */
 
-import type { Device, Recording, Tensor } from "../../kernels/device.ts";
+import {
+  type Device,
+  type Operations,
+  type Recording,
+  type Tensor,
+  VIEW_ALIGNMENT,
+} from "../../kernels/device.ts";
 import type { OptimizerOptions } from "./options.ts";
 import type { ParameterSlab } from "./trainable.ts";
 
@@ -18,14 +24,21 @@ export class AdamW {
   readonly #moments: ReadonlyMap<string, Tensor>;
   /** Hyperparameters of slabs that decay and of slabs that do not. */
   readonly #hyper: Readonly<Record<"decay" | "plain", Tensor>>;
+  readonly #identity: Tensor | null;
   readonly #update: Recording;
+  readonly #clear: Recording;
 
-  /** `clip` is the largest gradient norm, or null. */
+  /**
+   * @param clip The largest gradient norm, or null.
+   * @param penalty Factor λ on the sum of squares of all values, which is added to the objective: the
+   * gradient that is clipped is that of both. Not the decoupled decay of `options`.
+   */
   constructor(
     device: Device,
     slabs: readonly ParameterSlab[],
     options: OptimizerOptions,
     clip: number | null,
+    penalty = 0,
   ) {
     this.#device = device;
     this.#options = options;
@@ -46,7 +59,11 @@ export class AdamW {
       return { parameters, gradients, moment1, moment2, hyper, norm: this.norm };
     });
     this.#moments = moments;
+    const identity = this.#identity = penalty === 0 ? null : identityMatrix(device);
     this.#update = device.record("adamw", (operations) => {
+      if (identity !== null) {
+        for (const slab of slabs) addPenalty(operations, device, slab, identity, penalty);
+      }
       operations.gradientNorm({
         gradients: slabs.map(({ gradients }) => gradients),
         maxNorm: clip ?? Infinity,
@@ -55,11 +72,17 @@ export class AdamW {
       for (const update of updates) operations.adamw(update);
       for (const { gradients } of slabs) operations.fill({ output: gradients, value: 0 });
     });
-    const clear = device.record("clear gradients", (operations) => {
-      for (const { gradients } of slabs) operations.fill({ output: gradients, value: 0 });
+    this.#clear = device.record("clear optimizer", (operations) => {
+      for (const tensor of [...slabs.map(({ gradients }) => gradients), ...moments.values()]) {
+        operations.fill({ output: tensor, value: 0 });
+      }
     });
-    device.run(clear);
-    clear.release();
+    this.clear();
+  }
+
+  /** Queues the return to the state after construction; the next step is step 0. */
+  clear(): void {
+    this.#device.run(this.#clear);
   }
 
   /** The moments by name, for checkpoints. */
@@ -81,8 +104,40 @@ export class AdamW {
   /** Frees the optimizer's memory. */
   release(): void {
     this.#update.release();
+    this.#clear.release();
     for (const tensor of [this.norm, ...Object.values(this.#hyper), ...this.#moments.values()]) {
       this.#device.free(tensor);
     }
+    if (this.#identity !== null) this.#device.free(this.#identity);
   }
+}
+
+/** `gradients += 2 λ parameters`: a product with the identity, of rows as wide as slabs are padded to. */
+function addPenalty(
+  operations: Operations,
+  device: Device,
+  { parameters, gradients }: ParameterSlab,
+  identity: Tensor,
+  penalty: number,
+): void {
+  const shape = [parameters.size / VIEW_ALIGNMENT, VIEW_ALIGNMENT];
+  operations.matmul({
+    left: device.view(parameters, 0, shape),
+    right: identity,
+    output: device.view(gradients, 0, shape),
+    orientation: "nn",
+    scale: 2 * penalty,
+    accumulate: true,
+  });
+}
+
+function identityMatrix(device: Device): Tensor {
+  const size = VIEW_ALIGNMENT;
+  const identity = device.tensor("f32", [size, size], "hyperparameters of the penalty");
+  const values = Float32Array.from(
+    { length: size * size },
+    (_, index) => index % (size + 1) === 0 ? 1 : 0,
+  );
+  device.write(identity, values);
+  return identity;
 }

@@ -28,6 +28,8 @@ export interface PooledProblem {
   readonly target: Matrix;
   /** Hp with the ridge that C* was solved with: `[columns / p, columns / p]`. */
   readonly gram: Matrix;
+  /** `C* L` with `Hp = L Lᵀ`; null without pools, where Hp was not factored and may be singular. */
+  readonly whitened: Matrix | null;
   /** Fallbacks that were needed, for the user. */
   readonly remarks: readonly string[];
 }
@@ -56,24 +58,37 @@ export function reduceProblem(
   layer: string,
 ): PooledProblem {
   const means = outputMeans(error, repeat);
-  if (pool === 1) return { target: means, gram, remarks: [] };
+  if (pool === 1) return { target: means, gram, whitened: null, remarks: [] };
   const sums = inputSums(gram, pool);
   const pooled = outputSums(sums, pool);
   const correlation = multiply(means, sums);
-  const { solution, damped, ridge } = solveDamped(pooled, correlation, RIDGE, layer);
+  const { solution, whitened, damped, ridge } = solveDamped(pooled, correlation, RIDGE, layer);
   return {
     target: solution,
     gram: damped,
+    whitened,
     remarks: ridge === RIDGE
       ? []
       : [`its pooled Gram matrix is singular: solved with a ridge of ${ridge}`],
   };
 }
 
+/** A system of equations with a symmetric matrix, solved. */
+export interface DampedSolution {
+  /** `gram` with the ridge. */
+  readonly damped: Matrix;
+  /** Relative to the mean diagonal. */
+  readonly ridge: number;
+  /** `right damped⁻¹`. */
+  readonly solution: Matrix;
+  /** `solution L` with `damped = L Lᵀ`. */
+  readonly whitened: Matrix;
+}
+
 /**
- * `right damped⁻¹`, where `damped` is `gram` with the smallest ridge from `ridge` on, in powers of 10,
- * that makes it positive definite. Sums in f32 leave a singular matrix slightly indefinite, by more
- * than what the first ridge covers; a ridge that the error can be seen with would be no such thing.
+ * Solves `solution gram = right` with the smallest ridge, from `ridge` on in powers of 10, that makes
+ * `gram` positive definite. Sums in f32 leave a singular matrix slightly indefinite, by more than what
+ * the first ridge covers; the largest is still too small to be seen in an error.
  *
  * @throws {UserError} If not even the largest ridge does.
  */
@@ -82,16 +97,28 @@ export function solveDamped(
   right: Matrix,
   ridge: number,
   layer: string,
-): { readonly solution: Matrix; readonly damped: Matrix; readonly ridge: number } {
+): DampedSolution {
   for (let exponent = Math.round(Math.log10(ridge)); 10 ** exponent <= LARGEST_RIDGE; exponent++) {
     const damped = withRidge(gram, 10 ** exponent);
-    const solution = solvePositive(damped, right);
-    if (solution !== null) return { solution, damped, ridge: 10 ** exponent };
+    const lower = factorIfDefinite(damped);
+    if (lower === null) continue;
+    const whitened = solveTriangular(lower, right, { side: "right", transpose: true });
+    const solution = solveTriangular(lower, whitened, { side: "right" });
+    return { damped, ridge: 10 ** exponent, solution, whitened };
   }
   throw new UserError(
     `The Gram matrix of the inputs of ${layer} is not positive semidefinite, as one of real inputs ` +
       `is; check the model and the calibration text for values that are not finite, and calibrate again`,
   );
+}
+
+function factorIfDefinite(gram: Matrix): Matrix | null {
+  try {
+    return cholesky(gram);
+  } catch (error) {
+    if (error instanceof NotPositiveDefiniteError) return null;
+    throw error;
+  }
 }
 
 /** `gram + ridge * mean(diag(gram)) * I`; a zero matrix becomes the identity. */
@@ -104,16 +131,4 @@ export function withRidge(gram: Matrix, ridge: number): Matrix {
   const added = trace > 0 ? ridge * trace / size : 1;
   for (let i = 0; i < size; i++) damped.values[i * (size + 1)]! += added;
   return damped;
-}
-
-/** `right gram⁻¹` for symmetric `gram`; null if it is not positive definite. */
-function solvePositive(gram: Matrix, right: Matrix): Matrix | null {
-  try {
-    const lower = cholesky(gram);
-    const half = solveTriangular(lower, right, { side: "right", transpose: true });
-    return solveTriangular(lower, half, { side: "right" });
-  } catch (error) {
-    if (error instanceof NotPositiveDefiniteError) return null;
-    throw error;
-  }
 }

@@ -5,10 +5,15 @@
  */
 
 import { z } from "zod";
+import { cloq } from "./cloq.ts";
+import { gaussian } from "./gaussian.ts";
 import type { Initializer } from "./initializer.ts";
+import { loftq } from "./loftq.ts";
+import { pissa } from "./pissa.ts";
+import { quailora } from "./quailora.ts";
 import { zero } from "./zero.ts";
 
-const initializers = [zero] as const;
+const initializers = [zero, gaussian, pissa, loftq, quailora, cloq] as const;
 
 type ParametersOf<Method> = Method extends Initializer<infer Parameters> ? Parameters : never;
 

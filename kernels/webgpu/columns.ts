@@ -6,10 +6,9 @@
 
 import type { Tensor } from "../device.ts";
 import type { Arguments } from "../shapes.ts";
-import { perElement } from "./per_element.ts";
 import type { Dispatch, KernelContext } from "./program.ts";
 import { rowLayout, rowRanges, rowsOf } from "./shards.ts";
-import { u32 } from "./wgsl.ts";
+import { dispatchOf, rowLanes, splitWork, type Storage, u32 } from "./wgsl.ts";
 
 /** `output[m, c] = input[m, order[c]]`. */
 export function gatherColumns(
@@ -20,6 +19,7 @@ export function gatherColumns(
     label: "gatherColumns",
     whole: input,
     part: output,
+    written: "part",
     order,
     code: "part[index] = whole[place];",
   });
@@ -34,6 +34,7 @@ export function scatterColumns(
     label: "scatterColumns",
     whole: output,
     part: input,
+    written: "whole",
     order,
     code: "whole[place] += part[index];",
   });
@@ -45,6 +46,8 @@ interface Selection {
   readonly whole: Tensor;
   /** `[M, C]`. */
   readonly part: Tensor;
+  /** Which of both is written. */
+  readonly written: "whole" | "part";
   /** `[C]`. */
   readonly order: Tensor;
   /** What happens to `part[index]` and `whole[place]`. */
@@ -53,35 +56,50 @@ interface Selection {
 
 function forEachSelected(
   { profile }: KernelContext,
-  { label, whole, part, order, code }: Selection,
+  { label, whole, part, written, order, code }: Selection,
 ): Dispatch[] {
   const [rows, columns] = whole.shape as [number, number];
-  const layouts = [rowLayout(whole, rows), rowLayout(part, rows)] as const;
-  return rowRanges(profile, rows, layouts).map((range) =>
-    perElement(profile, {
+  const matrices = { whole: rowLayout(whole, rows), part: rowLayout(part, rows) };
+  const lanes = rowLanes(profile, 4 * order.size);
+  return rowRanges(profile, rows, Object.values(matrices)).map((range) => {
+    const split = splitWork(profile, range.count);
+    const matrix = (name: "whole" | "part"): Storage => ({
+      name,
+      tensor: rowsOf(matrices[name], range),
+      access: name === written ? "read_write" : "read",
+      element: "f32",
+    });
+    return dispatchOf(profile, {
       label,
-      size: range.count * order.size,
       storage: [
-        {
-          name: "whole",
-          tensor: rowsOf(layouts[0], range),
-          access: label === "scatterColumns" ? "read_write" : "read",
-          element: "f32",
-        },
-        {
-          name: "part",
-          tensor: rowsOf(layouts[1], range),
-          access: label === "gatherColumns" ? "read_write" : "read",
-          element: "f32",
-        },
+        matrix("whole"),
+        matrix("part"),
         { name: "order", tensor: order, access: "read", element: "u32" },
       ],
-      uniforms: { columns: u32(columns), selected: u32(order.size) },
-      code: `  let column = order[index % parameters.selected];
-  if (column < parameters.columns) {
-    let place = index / parameters.selected * parameters.columns + column;
-    ${code}
-  }`,
-    })
-  );
+      uniforms: {
+        rows: u32(range.count),
+        per_group: u32(split.perGroup),
+        columns: u32(columns),
+        selected: u32(order.size),
+      },
+      body: `
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let first = group.x * parameters.per_group;
+  let end = min(first + parameters.per_group, parameters.rows);
+  for (var row = first; row < end; row++) {
+    for (var c = lane; c < parameters.selected; c += ${lanes}u) {
+      let column = order[c];
+      if (column < parameters.columns) {
+        let index = row * parameters.selected + c;
+        let place = row * parameters.columns + column;
+        ${code}
+      }
+    }
+  }
+}
+`,
+      workgroups: [split.groups, 1, 1],
+    });
+  });
 }

@@ -36,7 +36,7 @@ export const SCALE_FACTORS: readonly number[] = [
   ...[1, -1].flatMap((side) =>
     Array.from(
       { length: CANDIDATES_PER_SIDE },
-      (_, index) => 1 + side * REACH * (index + 1) / CANDIDATES_PER_SIDE,
+      (_, index) => 1 + side * (index + 1) / (CANDIDATES_PER_SIDE / REACH),
     )
   ),
 ];

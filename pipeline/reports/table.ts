@@ -7,6 +7,7 @@
 import { UserError } from "../errors.ts";
 import type { TableSpecification } from "../graph/experiment.ts";
 import type { CellResult, Results } from "../graph/results.ts";
+import type { Metric } from "../graph/stage.ts";
 
 /** What a table needs of a cell; a planned cell has no metrics yet. */
 export type TableCellSource = Pick<
@@ -127,12 +128,28 @@ export function makeTable(
   };
 }
 
-/** Arranges results, by default with the axes in rows and every metric in a column. */
+/**
+ * Arranges results, by default with the axes in rows and every metric in a column. `NODE.seconds` is
+ * the wall time of a stage, which is no metric: it is not the same in every run.
+ */
 export function tableOfResults(
-  { cells, axes }: Results,
+  { cells, axes, stages }: Results,
   specification: TableSpecification | null,
 ): Table {
-  return makeTable(specification ?? defaultTable(cells, axes), cells, axes);
+  const timed = cells.map((cell) => ({
+    ...cell,
+    metrics: { ...cell.metrics, ...secondsOf(cell, stages) },
+  }));
+  return makeTable(specification ?? defaultTable(cells, axes), timed, axes);
+}
+
+function secondsOf(cell: CellResult, stages: Results["stages"]): Record<string, Metric> {
+  return Object.fromEntries(
+    Object.entries(cell.stages).flatMap(([id, key]) => {
+      const result = stages[key]?.result ?? null;
+      return result === null ? [] : [[`${id}.seconds`, { value: result.seconds }]];
+    }),
+  );
 }
 
 /** A specification for experiments without a `table:`: axes in rows, every metric a column. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { TableSpecification } from "../graph/experiment.ts";
-import { makeTable, shortNames, type TableCellSource } from "./table.ts";
+import type { Results } from "../graph/results.ts";
+import { makeTable, shortNames, type TableCellSource, tableOfResults } from "./table.ts";
 
 /** A cell with the axes bits, rank and seed, a perplexity, and an accuracy where `accuracy` is given. */
 function cell(
@@ -129,4 +130,17 @@ Deno.test("shortNames() are the shortest endings that tell paths apart", () => {
   ]);
   assert.deepEqual(shortNames(["seed"]), ["seed"]);
   assert.deepEqual(shortNames([]), []);
+});
+
+Deno.test("tableOfResults() shows the seconds of stages, cached ones with the time they once took", () => {
+  const results = {
+    axes: AXES,
+    cells: CELLS.slice(0, 2).map((cell, index) => ({ ...cell, stages: { base: `key${index}` } })),
+    stages: { key0: { result: { seconds: 2 } }, key1: { result: { seconds: 4 } } },
+  } as unknown as Results; // all that a table reads
+  const table = tableOfResults(results, { ...SPECIFICATION, values: ["base.seconds"] });
+  assert.deepEqual(table.rows[0]?.entries, [{ mean: 3, deviation: Math.sqrt(2), count: 2 }]);
+  assert.deepEqual(tableOfResults(results, null).columns.map(({ metric }) => metric), [
+    "quality.tuned.perplexity",
+  ]);
 });

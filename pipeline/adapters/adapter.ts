@@ -30,8 +30,11 @@ export interface AdapterDescription {
   readonly form: string;
   /** Convention of pooling, for readers: `scale` of every module is stated for averages. */
   readonly pooling: "average" | "sum";
-  /** Key of the base model in the store. */
-  readonly base: string;
+  /**
+   * Key of the base in the store: of a model, or of an adapter that brings its own base; null if this
+   * adapter brings it.
+   */
+  readonly base: string | null;
   /** Configuration of a plain LoRA; null for pooled forms. */
   readonly peft: PeftConfig | null;
 }
@@ -49,7 +52,7 @@ const fileSchema = z.strictObject({
   format: z.literal("equipoise/adapter"),
   form: z.string(),
   pooling: z.enum(["average", "sum"]),
-  base: z.string(),
+  base: z.string().nullable(),
   peft: z.looseObject({
     r: z.number(),
     lora_alpha: z.number(),

@@ -8,24 +8,23 @@
 import { z } from "zod";
 import { type HostModule, writeAdapter } from "../adapters/adapter.ts";
 import { forms } from "../adapters/forms.ts";
+import { CALIBRATION, calibrationSources } from "../calibration/options.ts";
+import { rehearseCalibration } from "../calibration/rehearse.ts";
 import { adapterParameters, type AdapterShape, planAdapter } from "../adapters/plan.ts";
 import { UserError } from "../errors.ts";
 import { type PeftConfig, readPeftAdapter } from "../formats/peft.ts";
-import type { Source, Stage } from "../graph/stage.ts";
-import {
-  initializerFor,
-  type InitializerParameters,
-  initializerSchema,
-} from "../initializers/registry.ts";
+import type { Source, Stage, StageOutcome } from "../graph/stage.ts";
+import { initializerFor, initializerSchema } from "../initializers/registry.ts";
 import {
   LINEAR_NAMES,
   type LinearShape,
   modelLinears,
   parameterCount,
 } from "../models/architecture.ts";
-import { halvings } from "../memory/settings.ts";
+import { below, halvings } from "../memory/settings.ts";
 import type { ModelOutline } from "../models/language_model.ts";
 import { ModelFolder } from "../models/model_folder.ts";
+import { initializeLayers, initializerNeeds } from "./initialize_layers.ts";
 import { adapterBytes, inputOutline, plainOutline } from "./outline.ts";
 import { FULL_FILE } from "./trained_model.ts";
 
@@ -51,6 +50,8 @@ const parameters = z.strictObject({
     initializerSchema,
     z.strictObject({ peft: z.string().describe("Folder of a LoRA adapter in PEFT format.") }),
   ]).prefault("zero").describe("How A and B start: a method, or an adapter in PEFT format."),
+  calibration: CALIBRATION.optional()
+    .describe("Text that the base reads, for methods that look at the inputs of layers."),
 });
 
 /** Parameters of {@linkcode initialize}. */
@@ -64,11 +65,14 @@ export const initialize: Stage<InitializeParameters> = {
   parameters,
   accepts: ["model"],
   produces: "adapter",
-  dependsOn: ({ form, init }) => ({
+  dependsOn: ({ form, init, calibration }) => ({
     seed: form !== "full" && !("peft" in init),
-    device: false,
+    device: calibration !== undefined,
   }),
-  sources: ({ init }) => "peft" in init ? [peftSource(init.peft)] : [],
+  sources: ({ init, calibration }) => [
+    ..."peft" in init ? [peftSource(init.peft)] : [],
+    ...calibrationSources(calibration),
+  ],
   check(options, upstream) {
     const form = forms.find(({ name }) => name === options.form);
     const quantizer = upstream.find(({ stage }) => stage === "quantize")?.parameters as
@@ -96,9 +100,12 @@ export const initialize: Stage<InitializeParameters> = {
         message: `A PEFT adapter is a plain LoRA, but the form is ${options.form}; use form: lora`,
       });
     }
-    return problems;
+    return [...problems, ...calibrationProblems(options)];
   },
-  memorySettings: [{ path: "rank", smaller: (rank) => halvings(rank, 1) }],
+  memorySettings: [
+    { path: "calibration.batch_size", smaller: below },
+    { path: "rank", smaller: (rank) => halvings(rank, 1) },
+  ],
   async forecast({ parameters: options, input, resolve }) {
     const { model } = inputOutline(input);
     if (options.form === "full") {
@@ -111,13 +118,27 @@ export const initialize: Stage<InitializeParameters> = {
     const adapter = { description: { form: options.form }, modules };
     return {
       outline: { model, adapter, full: false, probeLength: 0 },
-      rehearse: ({ ledger }) => {
+      rehearse: (device) => {
+        const { ledger } = device;
         ledger.take("host", "adapter", adapterBytes(adapter));
+        const { calibration, init } = options;
+        if (calibration === undefined || "peft" in init) return;
+        const full = calibration.activations === "full";
+        const source = full ? { config: model.config, moduleFormat: () => null } : model;
+        const largest = Math.max(...linears.map(({ rows, columns }) => rows * columns));
+        ledger.take("host", "a layer", 4 * largest);
+        rehearseCalibration(
+          device,
+          source,
+          null,
+          calibration,
+          initializerNeeds(init, null, adapterShapes(options, linears, model)),
+        );
       },
     };
   },
   async run(context) {
-    const { parameters: options, input, seed } = context;
+    const { parameters: options, input } = context;
     if (input === null) throw new RangeError("initialize needs a model");
     using model = ModelFolder.open(input.folder);
     if (options.form === "full") {
@@ -133,20 +154,58 @@ export const initialize: Stage<InitializeParameters> = {
       return { metrics: {}, facts: { trained_parameters: parameterCount(model.config) } };
     }
     const linears = modelLinears(model.config);
-    const { modules, peft } = "peft" in options.init
-      ? importPeft((await context.resolve(peftSource(options.init.peft)))[0] ?? "", linears)
-      : await createModules(options, options.init, linears, model, seed);
-    const { form, pooling } = options;
-    const adapter = { description: { form, pooling, base: input.key, peft }, modules };
-    await writeAdapter(context.folder, adapter);
+    const { form, pooling, init } = options;
+    let outcome: StageOutcome = { metrics: {} };
+    let modules: ReadonlyMap<string, HostModule>;
+    let peft: PeftConfig | null;
+    let base: string | null = input.key;
+    if ("peft" in init) {
+      ({ modules, peft } = importPeft(
+        (await context.resolve(peftSource(init.peft)))[0] ?? "",
+        linears,
+      ));
+    } else {
+      const targets = adapterShapes(options, linears, model);
+      const initialized = await initializeLayers(context, init, targets, model);
+      modules = initialized.modules;
+      peft = peftConfig(options);
+      if (initialized.ownBase) base = null;
+      outcome = initialized;
+    }
+    await writeAdapter(context.folder, { description: { form, pooling, base, peft }, modules });
     const count = [...modules.values()]
       .reduce((sum, { shape }) => sum + adapterParameters(shape), 0);
     return {
-      metrics: { adapter_parameters: { value: count } },
-      facts: { form: options.form, pooling: options.pooling },
+      metrics: { adapter_parameters: { value: count }, ...outcome.metrics },
+      facts: {
+        form,
+        pooling,
+        ...("peft" in init ? {} : { init: init.method }),
+        ...(base === null ? { base: "its own: the initializer moved the quantized weights" } : {}),
+        ...outcome.facts,
+      },
     };
   },
 };
+
+/** What is wrong with the `calibration:` of a stage, or with its absence. */
+function calibrationProblems(
+  { form, init, calibration }: InitializeParameters,
+): { path: string; message: string }[] {
+  if ("peft" in init || form === "full") {
+    const what = form === "full" ? "The form full has no adapter" : "A PEFT adapter has its values";
+    return calibration === undefined
+      ? []
+      : [{ path: "calibration", message: `${what}, so nothing is calibrated; leave it out` }];
+  }
+  const needs = initializerFor(init).calibration?.(init) ?? null;
+  if (needs === null || calibration !== undefined) return [];
+  return [{
+    path: "init",
+    message: `The initializer ${init.method} looks at the inputs of layers; add ` +
+      "`calibration: { data: { text: path/to/text } }`",
+  }];
+}
 
 function peftSource(folder: string): Source {
   return { reference: folder, path: "init.peft" };
@@ -176,26 +235,11 @@ function adapterShapes(
   return shapes;
 }
 
-async function createModules(
-  options: InitializeParameters,
-  method: InitializerParameters,
-  linears: readonly LinearShape[],
-  model: ModelFolder,
-  seed: number,
-): Promise<{ modules: Map<string, HostModule>; peft: PeftConfig | null }> {
-  const initializer = initializerFor(method);
-  const modules = new Map<string, HostModule>();
-  for (const [path, { linear, shape }] of adapterShapes(options, linears, model)) {
-    const base = await model.weight(linear);
-    const { module } = initializer.initialize(
-      { linear, shape, seed, original: null, base, calibration: null, requantize: null },
-      method,
-    );
-    modules.set(path, module);
-  }
-  const { form, rank, alpha, use_rslora, target_modules } = options;
-  const peft = { r: rank, lora_alpha: alpha, use_rslora, target_modules };
-  return { modules, peft: form === "lora" ? peft : null };
+/** What `adapter_config.json` says of a plain LoRA; null for pooled forms. */
+function peftConfig(
+  { form, rank, alpha, use_rslora, target_modules }: InitializeParameters,
+): PeftConfig | null {
+  return form === "lora" ? { r: rank, lora_alpha: alpha, use_rslora, target_modules } : null;
 }
 
 /** The modules of a PEFT LoRA adapter, with the scale its own configuration states. */

@@ -24,9 +24,10 @@ import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts"
 import { copyPlainTensors, ModelWriter, plainOutlines } from "../models/model_writer.ts";
 import { formatBytes, weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
 import { weightBytes } from "../formats/host_weight.ts";
-import { runCalibration } from "./calibration_run.ts";
+import { jointNeeds, runCalibration } from "./calibration_run.ts";
+import { preprocessorFor, preprocessorSchema } from "../preprocessors/registry.ts";
 import { inputOutline, plainOutline, readOutline } from "./outline.ts";
-import { quantizerFor, type QuantizerParameters, quantizerSchema } from "../quantizers/registry.ts";
+import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
 
 const parameters = z.strictObject({
   model: z.string().optional()
@@ -34,6 +35,8 @@ const parameters = z.strictObject({
       "Folder of a Hugging Face model (config.json and safetensors), unless `from` names one.",
     ),
   quantizer: quantizerSchema,
+  preprocess: preprocessorSchema.optional()
+    .describe("Changes the weights before they are quantized."),
   calibration: CALIBRATION.optional()
     .describe("Text that the model reads, for methods that look at the inputs of layers."),
 });
@@ -58,7 +61,8 @@ export const quantize: Stage<QuantizeParameters> = {
     ...(model === undefined ? [] : [{ reference: model, path: "model" }]),
     ...calibrationSources(calibration),
   ],
-  check({ model, quantizer, calibration }, upstream) {
+  check(options, upstream) {
+    const { model, quantizer, preprocess, calibration } = options;
     const problems = [];
     if ((model === undefined) === (upstream.length === 0)) {
       problems.push({
@@ -68,11 +72,14 @@ export const quantize: Stage<QuantizeParameters> = {
           : "Both `model` and `from` are given; give the one to quantize",
       });
     }
-    if (calibration === undefined && needsOf(quantizer) !== null) {
+    if (calibration === undefined && needsOf(options) !== null) {
+      const quantizes = needsOf({ quantizer }) !== null;
       problems.push({
-        path: "quantizer.method",
-        message: `The quantizer ${quantizer.method} looks at the inputs of layers; add ` +
-          "`calibration: { data: { text: path/to/text } }`",
+        path: quantizes ? "quantizer.method" : "preprocess.method",
+        message: (quantizes
+          ? `The quantizer ${quantizer.method}`
+          : `The preprocessor ${preprocess?.method}`) +
+          " looks at the inputs of layers; add `calibration: { data: { text: path/to/text } }`",
       });
     }
     return problems;
@@ -84,7 +91,8 @@ export const quantize: Stage<QuantizeParameters> = {
       smaller: (bits) => [8, 4, 3, 2].filter((fewer) => fewer < Number(bits)),
     },
   ],
-  async forecast({ parameters: { model, quantizer: options, calibration }, input, resolve }) {
+  async forecast({ parameters, input, resolve }) {
+    const { model, quantizer: options, calibration } = parameters;
     const source = model === undefined
       ? inputOutline(input).model
       : readOutline((await resolve({ reference: model, path: "model" }))[0] ?? "");
@@ -103,7 +111,7 @@ export const quantize: Stage<QuantizeParameters> = {
         ledger.take("host", "a layer", 4 * largestLinear(source.config));
         if (calibration !== undefined) {
           const replaced = calibration.activations === "quantized" ? after : null;
-          rehearseCalibration(device, source, replaced, calibration, () => needsOf(options));
+          rehearseCalibration(device, source, replaced, calibration, () => needsOf(parameters));
         }
         for (const { rows, columns } of modelLinears(source.config)) {
           // One byte for each code before they are packed.
@@ -116,7 +124,8 @@ export const quantize: Stage<QuantizeParameters> = {
     };
   },
   async run(context) {
-    const { parameters: { model, quantizer: options, calibration }, input } = context;
+    const { parameters, input } = context;
+    const { model, quantizer: options, preprocess, calibration } = parameters;
     const folder = model === undefined
       ? input?.folder ?? ""
       : (await context.resolve({ reference: model, path: "model" }))[0] ?? "";
@@ -140,19 +149,21 @@ export const quantize: Stage<QuantizeParameters> = {
     let bytes = 0;
     let weights = 0;
     let done = 0;
-    const quantizeLayer = (linear: LinearShape, calibration?: LayerCalibration) => {
+    const quantizeLayer = (linear: LinearShape, inputs?: LayerCalibration) => {
       context.signal.throwIfAborted();
       context.report({ activity: `quantizing ${linear.path}`, done, total: linears.length });
       const { rows, columns, path } = linear;
       const dense = memory.subarray(0, rows * columns);
       source.readWeight(linear, dense);
+      const prepared = preprocess === undefined ? dense : preprocessorFor(preprocess)
+        .preprocess(dense, rows, columns, preprocess, inputs, format, path);
       const weight = quantizer.quantize(
-        dense,
+        prepared,
         rows,
         columns,
         options,
         path,
-        calibration,
+        inputs,
         context.log,
       );
       for (const { name, values } of weightTensors(path, weight)) writer.write(name, values);
@@ -168,7 +179,7 @@ export const quantize: Stage<QuantizeParameters> = {
         facts,
         await runCalibration(context, calibration, {
           source,
-          needs: () => needsOf(options),
+          needs: () => needsOf(parameters),
           visit: quantizeLayer,
           replace: replacement(calibration),
         }),
@@ -190,14 +201,24 @@ export const quantize: Stage<QuantizeParameters> = {
     );
     return {
       metrics: quantized ? { bits_per_weight: { value: 8 * bytes / weights } } : {},
-      facts: { quantizer: quantizer.describe(options), quantized_weights: weights, ...facts },
+      facts: {
+        quantizer: quantizer.describe(options),
+        quantized_weights: weights,
+        ...(preprocess === undefined ? {} : { preprocess: preprocess.method }),
+        ...facts,
+      },
     };
   },
 };
 
 /** What the methods of the stage read of a layer's inputs; null if nothing. */
-function needsOf(quantizer: QuantizerParameters): CalibrationNeeds | null {
-  return quantizerFor(quantizer).calibration?.(quantizer) ?? null;
+function needsOf(
+  { quantizer, preprocess }: Pick<QuantizeParameters, "quantizer" | "preprocess">,
+): CalibrationNeeds | null {
+  return jointNeeds([
+    quantizerFor(quantizer).calibration?.(quantizer),
+    preprocess && preprocessorFor(preprocess).calibration?.(preprocess),
+  ]);
 }
 
 /** When quantized layers take the place of the model's own. */

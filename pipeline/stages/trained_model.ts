@@ -13,6 +13,7 @@ import { readJsonOrNull, statOrNull } from "../formats/files.ts";
 import type { Artifact, StageContext } from "../graph/stage.ts";
 import { type LanguageModel, loadLanguageModel } from "../models/language_model.ts";
 import { ModelFolder } from "../models/model_folder.ts";
+import { BASE_FOLDER } from "./own_base.ts";
 
 /** Marks an adapter artifact of the form `full`: what trains is the base itself. */
 export const FULL_FILE = "full.json";
@@ -46,8 +47,10 @@ export async function openTrainedModel(
     return opened(statOrNull(trained) === null ? base.folder : trained, null, true);
   }
   const adapter = readAdapter(artifact.folder);
-  const base = await context.artifact(adapter.description.base);
-  return opened(base.folder, adapter, false);
+  const { base } = adapter.description;
+  const holder = base === null ? artifact : await context.artifact(base);
+  const folder = holder.kind === "adapter" ? join(holder.folder, BASE_FOLDER) : holder.folder;
+  return opened(folder, adapter, false);
 }
 
 /** Loads a frozen model, with its adapter if it has one. */

@@ -38,7 +38,9 @@ export class Workbench {
     from?: string,
   ): Promise<StageOutcome> {
     const folder = `${this.#folder}/${key}`;
+    const checkpoint = `${folder}.checkpoint`;
     await Deno.mkdir(folder);
+    await Deno.mkdir(checkpoint);
     const parsed = stage.parameters.parse(parameters);
     const outcome = await stage.run({
       parameters: parsed,
@@ -48,7 +50,7 @@ export class Workbench {
       artifact: (name) => Promise.resolve(this.artifact(name)),
       resolve: ({ reference }) => Promise.resolve([reference]),
       folder,
-      checkpoint: `${this.#folder}/${key}.checkpoint`,
+      checkpoint,
       device: () => Promise.resolve(new ReferenceDevice()),
       report: () => {},
       log: () => {},

@@ -153,6 +153,8 @@ function pack(
         let to = start + lane;
         for (let step = 0; step < depth; step++, to += width) target[to] = values[from + step]!;
       }
+    } else if (existing === 8) {
+      packEight(target, start, values, origin + group, stepStride, depth);
     } else {
       let from = origin + group;
       let to = start;
@@ -160,6 +162,29 @@ function pack(
         for (let lane = 0; lane < existing; lane++) target[to + lane] = values[from + lane]!;
       }
     }
+  }
+}
+
+/** A whole panel of neighbouring lanes; written out, because this copy is what thin products wait for. */
+function packEight(
+  target: Float64Array,
+  start: number,
+  values: Float64Array,
+  origin: number,
+  stride: number,
+  depth: number,
+): void {
+  let from = origin;
+  let to = start;
+  for (let step = 0; step < depth; step++, from += stride, to += 8) {
+    target[to] = values[from]!;
+    target[to + 1] = values[from + 1]!;
+    target[to + 2] = values[from + 2]!;
+    target[to + 3] = values[from + 3]!;
+    target[to + 4] = values[from + 4]!;
+    target[to + 5] = values[from + 5]!;
+    target[to + 6] = values[from + 6]!;
+    target[to + 7] = values[from + 7]!;
   }
 }
 

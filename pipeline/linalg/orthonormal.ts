@@ -100,14 +100,13 @@ function replaceByRandom(rows: Block, row: number, basis: Block): void {
   const stream = new RandomStream(basis.rows, "orthonormal directions", row);
   for (let i = 0; i < length; i++) values[place + i] = stream.normal(i);
   const ignored = new Float64Array(Math.max(basis.rows, row));
-  let norm = normOf(rows, row);
+  // The second pass removes what rounding has left of the first; a third follows only if much went.
   for (let pass = 0; pass < MOST_PASSES; pass++) {
     removeAlong(values, place, basis, ignored);
     removeAlong(values, place, previous, ignored);
-    const rest = normOf(rows, row);
-    scaleVector(values, place, 1 / rest, length);
-    if (pass > 0 && rest > 0.5) return;
-    norm = rest;
+    const norm = normOf(rows, row);
+    scaleVector(values, place, 1 / norm, length);
+    if (pass > 0 && norm > 0.5) return;
   }
-  throw new Error(`No direction is left beside ${basis.rows + row} of ${length} (rest ${norm}).`);
+  throw new Error(`No direction is left beside ${basis.rows + row} of ${length}.`);
 }

@@ -9,13 +9,13 @@
  * @module
  */
 
-import { type Matrix, matrix, transpose } from "./matrix.ts";
+import { block, type Matrix, matrix, transpose } from "./matrix.ts";
 import { multiply } from "./multiply.ts";
 import { orthonormalize } from "./orthonormal.ts";
 import { lowerOrthogonal } from "./qr.ts";
+import { scaleToOne } from "./scaling.ts";
 import { symmetricEigen } from "./symmetric_eigen.ts";
-import { block } from "./matrix.ts";
-import { dot, largestMagnitude, rotate, scaleVector } from "./vectors.ts";
+import { dot, rotate, scaleVector } from "./vectors.ts";
 
 /** `A = U diag(singularValues) Vᵀ`, with orthonormal columns of U and V. */
 export interface Svd {
@@ -64,12 +64,7 @@ export function svdRows(source: Matrix): SvdRows {
     const { left, singularValues, right } = svdRows(transpose(source));
     return { left: right, singularValues, right: left };
   }
-  const largest = largestMagnitude(source.values, "a matrix") || 1;
-  const scaled = matrix(
-    source.rows,
-    source.columns,
-    source.values.map((value) => value / largest),
-  );
+  const { scaled, factor } = scaleToOne(source);
   // A = L Q; with G Gᵀ = 1 the rows of G L become orthogonal: G A = (G L) Q = diag(s) Y Q.
   const { lower, rows } = lowerOrthogonal(scaled);
   const gram = multiply(lower, lower, { transposeRight: true });
@@ -82,7 +77,7 @@ export function svdRows(source: Matrix): SvdRows {
   normalizeRows(inner, norms);
   return {
     left,
-    singularValues: norms.map((norm) => norm * largest),
+    singularValues: norms.map((norm) => norm * factor),
     right: multiply(inner, rows),
   };
 }

@@ -6,9 +6,9 @@
  */
 
 import { type Matrix, matrix, transpose } from "./matrix.ts";
+import { scaleToOne } from "./scaling.ts";
 import { tridiagonalEigen } from "./tridiagonal_eigen.ts";
 import { tridiagonalize, undoReflections } from "./tridiagonal.ts";
-import { largestMagnitude } from "./vectors.ts";
 
 /** `A = V diag(values) Vᵀ` with orthonormal columns of V. */
 export interface SymmetricEigen {
@@ -38,9 +38,7 @@ export function symmetricEigen(source: Matrix): SymmetricEigen {
   if (source.columns !== size) {
     throw new RangeError(`A matrix [${size}, ${source.columns}] is not square.`);
   }
-  // Squares of elements must neither overflow nor vanish.
-  const largest = largestMagnitude(source.values, "a symmetric matrix") || 1;
-  const scaled = matrix(size, size, source.values.map((value) => value / largest));
+  const { scaled, factor } = scaleToOne(source);
   const tridiagonal = tridiagonalize(scaled);
   const { values, vectors } = tridiagonalEigen(tridiagonal.diagonal, tridiagonal.beside);
   const rows = transpose(vectors);
@@ -51,7 +49,7 @@ export function symmetricEigen(source: Matrix): SymmetricEigen {
     descending.values.set(row, i * size);
   }
   return {
-    values: values.map((_, index) => largest * values[size - 1 - index]!),
+    values: values.map((_, index) => factor * values[size - 1 - index]!),
     vectors: transpose(descending),
   };
 }

@@ -6,11 +6,11 @@
  */
 
 import { basisSize, blockLanczos, type LinearMap } from "./block_lanczos.ts";
-import { block, copyBlock, identity, type Matrix, matrix, transpose } from "./matrix.ts";
+import { block, copyBlock, identity, type Matrix, transpose } from "./matrix.ts";
 import { multiply } from "./multiply.ts";
+import { scaleToOne } from "./scaling.ts";
 import { type Svd, svd } from "./svd.ts";
 import { symmetricEigen } from "./symmetric_eigen.ts";
-import { largestMagnitude } from "./vectors.ts";
 
 /** Matrices up to this size, in the smaller direction, are decomposed in full. */
 const SMALL = 256;
@@ -55,17 +55,12 @@ export function truncatedSvd(source: Matrix, rank: number): Svd {
   const smaller = Math.min(source.rows, source.columns);
   checkRank(rank, smaller, `a matrix [${source.rows}, ${source.columns}]`);
   if (isForLanczos(smaller, rank)) {
-    const largest = largestMagnitude(source.values, "a matrix");
-    // Squares of elements must neither overflow nor vanish.
-    const scale = largest > 1e100 || (largest < 1e-100 && largest > 0) ? largest : 1;
-    const scaled = scale === 1
-      ? source
-      : matrix(source.rows, source.columns, source.values.map((value) => value / scale));
+    const { scaled, factor } = scaleToOne(source);
     const result = blockLanczos(mapOf(scaled), rank);
     if (result !== null) {
       return {
         u: transpose(result.left),
-        singularValues: result.singularValues.map((value) => value * scale),
+        singularValues: result.singularValues.map((value) => value * factor),
         v: transpose(result.right),
       };
     }

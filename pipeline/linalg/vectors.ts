@@ -59,20 +59,3 @@ export function rotate(
     values[yStart + i] = s * x + c * y;
   }
 }
-
-/**
- * The largest magnitude.
- *
- * @throws {RangeError} if a value is not finite; `subject` names the values.
- */
-export function largestMagnitude(values: Float64Array, subject: string): number {
-  let largest = 0;
-  for (let i = 0; i < values.length; i++) {
-    const magnitude = Math.abs(values[i]!);
-    if (!(magnitude <= Number.MAX_VALUE)) {
-      throw new RangeError(`Value ${i} of ${subject} is ${values[i]}, not a finite number.`);
-    }
-    if (magnitude > largest) largest = magnitude;
-  }
-  return largest;
-}

@@ -26,7 +26,7 @@ const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
   [/^scratch of /, "scratch and logits chunk"],
   [/^(hidden states of |)logits$/, "logits"],
   [
-    /^(tokens|targets|target weights|losses|token (order|offsets|losses)|rope .*|dropout key)$|^loss|^gradient norm$|^hyperparameters/,
+    /^(tokens|targets|target weights|losses|token (order|offsets|losses)|rope .*|dropout key)$|^loss|^gradient norm$|^hyperparameters|^slot of the round$/,
     "batch, losses and tables",
   ],
 ];

@@ -12,6 +12,7 @@ import {
   type AdapterOutline,
   adapterParameterShapes,
   placeOutline,
+  readBackAdapter,
   writeToDevice,
 } from "../adapters/placement.ts";
 import { dataSources } from "../data/data_sources.ts";
@@ -29,10 +30,13 @@ import {
 } from "../models/language_model.ts";
 import { ParameterSpace } from "../models/parameters.ts";
 import { below, halvings } from "../memory/settings.ts";
+import { Boosters } from "../training/boosters.ts";
 import { allocateTraining, LOSSES_FILE, train, type TrainingResult } from "../training/loop.ts";
 import { type TrainingOptions, trainingShape } from "../training/options.ts";
+import type { XgbloraOptions } from "../training/xgblora.ts";
 import { parts } from "../models/tensor_parts.ts";
 import { allocateScores } from "../training/score.ts";
+import { boostedOutline, roundsOf, schemeFacts } from "./boosting.ts";
 import { fullParameterShapes } from "./full_training.ts";
 import { adapterBytes } from "./outline.ts";
 import { writeProbe } from "./probe.ts";
@@ -69,6 +73,8 @@ export interface TrainingSubject {
   readonly source: ModelSource;
   /** Null to train all weights. */
   readonly adapter: HostAdapter | null;
+  /** Boosters in rounds instead of one adapter. */
+  readonly scheme?: XgbloraOptions | undefined;
   /** Folder with `tokenizer.json`. */
   readonly tokenizerFolder: string;
 }
@@ -81,11 +87,11 @@ export function trainingSources({ data, evaluation }: TrainingParameters): reado
   ];
 }
 
-/** Trains; `save` writes what the model then holds into the stage's folder. */
+/** Trains; `save` writes the model, or what its adapter has become, into the stage's folder. */
 export async function runTraining(
   context: StageContext<TrainingParameters>,
   subject: TrainingSubject,
-  save: (model: LanguageModel) => Promise<void>,
+  save: (model: LanguageModel, adapter: HostAdapter | null) => Promise<void>,
 ): Promise<StageOutcome> {
   const { parameters: options, seed } = context;
   const tokenizer = Tokenizer.open(subject.tokenizerFolder, subject.source.config.vocabSize);
@@ -104,27 +110,37 @@ export async function runTraining(
   for (const remark of [...dataset.remarks ?? [], ...evaluation?.remarks ?? []]) {
     context.log(remark);
   }
-  const { model, batch } = allocateTrained(await context.device(), subject, options);
+  const { source, adapter } = subject;
+  const { model, batch, boosters } = allocateTrained(await context.device(), subject, options);
   try {
-    await fillLanguageModel(model, subject.source);
-    if (subject.adapter !== null) writeToDevice(model, subject.adapter);
+    await fillLanguageModel(model, source);
+    const rounds = roundsOf(boosters, subject, { steps: options.steps, seed, log: context.log });
+    if (adapter !== null && rounds === null) writeToDevice(model, adapter);
     const result = await train({
       trainable: batch,
       dataset,
       evaluation,
       options,
+      rounds,
       seed,
       checkpointFolder: context.checkpoint,
       signal: context.signal,
       report: context.report,
       log: context.log,
     });
-    await save(model);
+    const trained = adapter === null
+      ? null
+      : await (boosters?.adapter(adapter) ?? readBackAdapter(model, adapter));
+    await save(model, trained);
     await Deno.copyFile(join(context.checkpoint, LOSSES_FILE), join(context.folder, LOSSES_FILE));
     await writeProbe(context.folder, evaluation ?? dataset);
-    return outcomeOf(result, model, options);
+    return outcomeOf(result, options, {
+      trained_parameters: model.parameters.count,
+      ...schemeFacts(subject, seed),
+    });
   } finally {
     batch.release();
+    boosters?.release();
     freeLanguageModel(model);
   }
 }
@@ -134,13 +150,14 @@ interface TrainedOutline {
   readonly source: ModelOutline;
   /** Null to train all weights. */
   readonly adapter: AdapterOutline | null;
+  readonly scheme?: XgbloraOptions | undefined;
 }
 
 function allocateTrained(
   device: Device,
-  { source, adapter }: TrainedOutline,
+  { source, adapter, scheme }: TrainedOutline,
   options: TrainingOptions,
-): { model: LanguageModel; batch: BatchModel } {
+): { model: LanguageModel; batch: BatchModel; boosters: Boosters | null } {
   const dropoutKey = adapter !== null && options.dropout > 0
     ? device.tensor("u32", [2], "dropout key")
     : null;
@@ -148,12 +165,16 @@ function allocateTrained(
     device,
     adapter === null ? fullParameterShapes(source.config) : adapterParameterShapes(adapter),
   );
+  const tokens = options.batch_size * options.length;
+  const boosters = adapter === null || scheme === undefined
+    ? null
+    : new Boosters(device, space, adapter, { ...scheme, tokens });
   const dropout = dropoutKey === null ? null : { rate: options.dropout, key: dropoutKey };
   const model = allocateLanguageModel(
     device,
     source,
     space,
-    adapter === null ? undefined : placeOutline(adapter, dropout),
+    adapter === null ? undefined : placeOutline(adapter, dropout, boosters?.earlier),
   );
   const batch = new BatchModel(model, {
     batchSize: options.batch_size,
@@ -161,7 +182,7 @@ function allocateTrained(
     checkpointing: options.activation_checkpointing === true,
     dropoutKey,
   });
-  return { model, batch };
+  return { model, batch, boosters };
 }
 
 /** The allocations of {@linkcode runTraining}, in its order. */
@@ -171,23 +192,26 @@ export function rehearseTraining(
   options: TrainingParameters,
 ): void {
   const { ledger } = device;
-  const { adapter } = outline;
+  const { adapter, scheme } = outline;
   if (adapter !== null) ledger.take("host", "adapter", adapterBytes(adapter));
-  const { model, batch } = allocateTrained(device, outline, options);
-  const { optimizer } = allocateTraining(batch, options);
+  const { model, batch, boosters } = allocateTrained(device, outline, options);
+  const { optimizer } = allocateTraining(batch, options, scheme?.penalty);
   if (options.evaluation !== undefined && options.evaluate_every > 0) {
     ledger.phase("evaluating");
     device.free(allocateScores(batch));
   }
   ledger.phase("saving");
   const slabs = batch.slabs.map(({ parameters }) => parameters);
-  for (const tensor of [...slabs, ...optimizer.moments.values()]) {
+  const state = [...slabs, ...optimizer.moments.values(), ...boosters?.state.values() ?? []];
+  for (const tensor of state) {
     for (const { count } of parts(tensor)) {
       ledger.take("host", "part of a checkpoint", 4 * count).drop();
     }
   }
-  if (adapter !== null) ledger.take("host", "trained values", adapterBytes(adapter)).drop();
-  else {
+  if (adapter !== null) {
+    const trained = adapterBytes(boostedOutline(adapter, scheme));
+    ledger.take("host", "trained values", trained).drop();
+  } else {
     for (const { shape } of fullParameterShapes(model.config)) {
       for (const { count } of parts({ size: sizeOf(shape) })) {
         ledger.take("host", "part of the trained weights", 4 * count).drop();
@@ -198,8 +222,8 @@ export function rehearseTraining(
 
 function outcomeOf(
   { records, tokens, resumedFrom, seconds }: TrainingResult,
-  model: LanguageModel,
   { steps, batch_size, accumulate, length }: TrainingOptions,
+  facts: NonNullable<StageOutcome["facts"]>,
 ): StageOutcome {
   const last = records.at(-1);
   const trainedHere = (steps - resumedFrom) * batch_size * accumulate * length;
@@ -211,7 +235,7 @@ function outcomeOf(
         : { evaluation_loss: { value: last.evaluation_loss } }),
     },
     facts: {
-      trained_parameters: model.parameters.count,
+      ...facts,
       target_tokens: tokens,
       resumed_from_step: resumedFrom,
       tokens_per_second: seconds > 0 ? Math.round(trainedHere / seconds) : 0,

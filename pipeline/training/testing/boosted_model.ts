@@ -1,0 +1,132 @@
+/**
+ * A small model with boosters on any device, to be trained with the scheme `xgblora` or without.
+ *
+ * @module
+ */
+
+import { type Device, sizeOf } from "../../../kernels/device.ts";
+import type { HostAdapter, HostModule } from "../../adapters/adapter.ts";
+import { adapterParameterShapes, placeOutline, writeToDevice } from "../../adapters/placement.ts";
+import { planAdapter } from "../../adapters/plan.ts";
+import { zeroModule } from "../../initializers/zero.ts";
+import { LINEAR_NAMES, modelLinears } from "../../models/architecture.ts";
+import { BatchModel } from "../../models/batch_model.ts";
+import { parseConfig } from "../../models/config.ts";
+import { loadLanguageModel, type ModelSource } from "../../models/language_model.ts";
+import { ParameterSpace } from "../../models/parameters.ts";
+import { moduleFormat } from "../../models/quantized_tensors.ts";
+import { RandomModel } from "../../models/random_model.ts";
+import { rtn } from "../../quantizers/rtn.ts";
+import { Boosters } from "../boosters.ts";
+import { type XgbloraOptions, xgbloraRounds } from "../xgblora.ts";
+import { VOCABULARY } from "./bigram.ts";
+
+/** Transformer blocks of the model. */
+export const BLOCKS = 4;
+
+/** Seed of the boosters. */
+export const SEED = 9;
+
+const GROUP = 4;
+
+const CONFIG = parseConfig({
+  model_type: "llama",
+  hidden_size: 8,
+  intermediate_size: 12,
+  num_hidden_layers: BLOCKS,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  vocab_size: VOCABULARY,
+  max_position_embeddings: 8,
+}, "boosted model");
+
+/** What differs from boosters of a LoRA of rank 1 on weights in 4 bits. */
+export interface BoostedOptions {
+  readonly form?: string;
+  readonly rank?: number;
+  /** Whether the base keeps its floats. */
+  readonly dense?: boolean;
+  /** Of the boosters' inputs. */
+  readonly dropout?: number;
+}
+
+/** A model in 4 bits whose weights are not small, so that every gradient counts. */
+function quantizedModel(dense: boolean): ModelSource {
+  const floats = new RandomModel(CONFIG, 3, 0.4);
+  if (dense) return floats;
+  const format = moduleFormat(rtn.quantize(new Float32Array(GROUP), 1, GROUP, RTN, "format"));
+  return {
+    config: CONFIG,
+    moduleFormat: () => format,
+    floats: (name) => floats.floats(name),
+    async weight(linear) {
+      const weight = await floats.weight(linear);
+      if (weight.format !== "dense") throw new RangeError("a random model is dense");
+      return rtn.quantize(weight.values, linear.rows, linear.columns, RTN, linear.path);
+    },
+  };
+}
+
+const RTN = { method: "rtn", bits: 4, group_size: GROUP, block_rows: 1, symmetric: false } as const;
+
+/** One booster on every layer: A as `zero` draws it, B zero. */
+export function firstBooster({ form = "lora", rank = 1 }: BoostedOptions): HostAdapter {
+  const modules = new Map<string, HostModule>();
+  for (const linear of modelLinears(CONFIG)) {
+    const options = { alpha: 3 * rank, rankStabilized: false, pooling: "average" } as const;
+    const shape = planAdapter(
+      { ...options, form, rank, lambda: 2, budget: null, targets: LINEAR_NAMES },
+      linear,
+      { rows: 1, columns: GROUP },
+    );
+    if (shape !== null) modules.set(linear.path, zeroModule(linear, shape, SEED));
+  }
+  const peft = form === "lora"
+    ? { r: rank, lora_alpha: 3 * rank, target_modules: [...LINEAR_NAMES] }
+    : null;
+  return { description: { form, pooling: "average", base: "", peft }, modules };
+}
+
+/**
+ * The model for batches of `batchSize` rows of 6 tokens: with boosters that follow a scheme, or, with
+ * null, with the first booster as an adapter.
+ */
+export async function boostedModel(
+  device: Device,
+  batchSize: number,
+  scheme: XgbloraOptions | null,
+  steps: number,
+  options: BoostedOptions = {},
+) {
+  const length = 6;
+  const first = firstBooster(options);
+  const key = device.tensor("u32", [2], "dropout key");
+  const space = new ParameterSpace(device, adapterParameterShapes(first));
+  const boosters = scheme === null
+    ? null
+    : new Boosters(device, space, first, { ...scheme, tokens: batchSize * length });
+  const place = placeOutline(first, { rate: options.dropout ?? 0, key }, boosters?.earlier);
+  const source = quantizedModel(options.dense === true);
+  const model = await loadLanguageModel(device, source, space, place);
+  if (boosters === null) writeToDevice(model, first);
+  const batch = new BatchModel(model, { batchSize, length, dropoutKey: key });
+  const log: string[] = [];
+  const rounds = boosters === null || scheme === null ? null : xgbloraRounds(scheme, {
+    boosters,
+    steps,
+    seed: SEED,
+    blocks: BLOCKS,
+    layers: modelLinears(CONFIG).map(({ path, layer }) => ({ path, block: layer })),
+    draw: (path, round) => drawn(first, path, round),
+    log: (line) => log.push(line),
+  });
+  return { device, first, space, model, batch, boosters, rounds, log };
+}
+
+/** The A of the booster that a layer gets in a round. */
+function drawn(first: HostAdapter, path: string, round: number): Float32Array {
+  const linear = modelLinears(CONFIG).find((linear) => linear.path === path);
+  const module = first.modules.get(path);
+  if (linear === undefined || module === undefined) throw new RangeError(`No layer ${path}`);
+  return zeroModule(linear, module.shape, SEED, round).a ?? new Float32Array();
+}

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 /**
- * GPTQ against NumPy in float64, on the layers of a real model.
+ * GPTQ against NumPy in float64, on the layers of a real model and the inputs of real text.
  *
  * Codes must be equal except at ties. Both sides round in float64 what they computed in different
  * orders, so they can differ only where a value was within rounding of half way between two integers.
@@ -13,11 +13,9 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { correlatedGram } from "../../tests/support/correlated.ts";
-import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../tests/support/optional.ts";
+import { NO_TEST_DATA, testUnless } from "../../tests/support/optional.ts";
+import { bytesOf, realLayers } from "../../tests/support/real_layers.ts";
 import { findPython } from "../environment/oracles.ts";
-import { modelLinears } from "../models/architecture.ts";
-import { ModelFolder } from "../models/model_folder.ts";
 import { type GptqParameters, roundLayer } from "./gptq.ts";
 import { quantizerSchema } from "./registry.ts";
 
@@ -85,20 +83,14 @@ function parametersOf(values: Partial<GptqParameters>): GptqParameters {
   return quantizerSchema.parse({ method: "gptq", ...values }) as GptqParameters;
 }
 
-/** Writes three kinds of layers of the model, with Gram matrices of correlated inputs. */
+/** Writes three kinds of layers of the model and the Gram matrices of their inputs. */
 async function writeLayers(folder: string): Promise<LayerCase[]> {
-  using model = ModelFolder.open(join(TEST_DATA, "models/tinystories-656k"));
-  const linears = modelLinears(model.config).filter(({ path }) =>
+  const found = await realLayers((path) =>
     /layers\.0.*(q_proj|down_proj)|layers\.1.*up_proj/.test(path)
   );
-  assert.equal(linears.length, 3);
+  assert.equal(found.length, 3);
   const layers: LayerCase[] = [];
-  for (const [index, linear] of linears.entries()) {
-    const { path: name, rows, columns } = linear;
-    const weights = new Float32Array(rows * columns);
-    model.readWeight(linear, weights);
-    const gram = correlatedGram(columns, 2 * columns, index);
-    if (index === 1) clearInput(gram.values, columns, 77);
+  for (const { path: name, rows, columns, weights, gram } of found) {
     const layer = {
       name,
       weights: join(folder, `${name}.f4`),
@@ -106,6 +98,7 @@ async function writeLayers(folder: string): Promise<LayerCase[]> {
       rows,
       columns,
     };
+    if (name.includes("q_proj")) clearInput(gram.values, columns, 77);
     await Deno.writeFile(layer.weights, bytesOf(weights));
     await Deno.writeFile(layer.gram, bytesOf(gram.values));
     layers.push(layer);
@@ -183,8 +176,4 @@ function clearInput(gram: Float64Array, columns: number, input: number): void {
     gram[input * columns + other] = 0;
     gram[other * columns + input] = 0;
   }
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Float64Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }

@@ -11,9 +11,10 @@ import type { Matrix } from "../linalg/matrix.ts";
 import { multiply } from "../linalg/multiply.ts";
 import { leadingEigenvectors, truncatedSvd } from "../linalg/truncated_svd.ts";
 import type { Initializer } from "./initializer.ts";
-import { calibratedNorm, changeOfNorm, withError } from "./pooled_error.ts";
-import { leadingColumns, significant, splitWeights, storeUpdate } from "./pooled_factors.ts";
+import { calibratedNorm, changeOfNorm } from "./pooled_error.ts";
+import { leadingColumns, significant, splitWeights } from "./pooled_factors.ts";
 import { type PooledProblem, reduceProblem, withRidge } from "./pooled_problem.ts";
+import { initialized } from "./pooled_result.ts";
 import type { SvdUpdate } from "./pooled_svd.ts";
 import { quantizationError, withoutUpdate } from "./pooled_tiles.ts";
 import { gramOf, originalOf, requantizerOf } from "./requirements.ts";
@@ -70,8 +71,7 @@ export const cloq: Initializer<CloqParameters> = {
     }
     const { base, update, remarks } = best;
     const factors = splitWeights(update.singularValues, split, shape.scale / shape.pool);
-    const module = storeUpdate(layer, update, factors);
-    return withError(layer, base === layer.base ? { module, remarks } : { module, base, remarks });
+    return initialized(layer, { update, weights: factors, base, remarks });
   },
 };
 

@@ -7,7 +7,8 @@
 import { z } from "zod";
 import type { Initializer } from "./initializer.ts";
 import { withError } from "./pooled_error.ts";
-import { splitWeights, storeUpdate } from "./pooled_factors.ts";
+import { splitWeights } from "./pooled_factors.ts";
+import { initialized } from "./pooled_result.ts";
 import { nearestUpdate } from "./pooled_svd.ts";
 import { quantizationError, withoutUpdate } from "./pooled_tiles.ts";
 import { originalOf, requantizerOf } from "./requirements.ts";
@@ -48,7 +49,6 @@ export const loftq: Initializer<LoftqParameters> = {
       update = nearestUpdate(quantizationError(weights, base), shape);
     }
     const split = splitWeights(update.singularValues, "sqrt", shape.scale / shape.pool);
-    const module = storeUpdate(layer, update, split);
-    return withError(layer, base === layer.base ? { module } : { module, base });
+    return initialized(layer, { update, weights: split, base });
   },
 };

@@ -7,8 +7,8 @@
 import { z } from "zod";
 import type { HostWeight } from "../formats/host_weight.ts";
 import type { Initializer, InitializerLayer } from "./initializer.ts";
-import { withError } from "./pooled_error.ts";
-import { splitWeights, storeUpdate } from "./pooled_factors.ts";
+import { splitWeights } from "./pooled_factors.ts";
+import { initialized } from "./pooled_result.ts";
 import { nearestUpdate } from "./pooled_svd.ts";
 import { withoutUpdate } from "./pooled_tiles.ts";
 import { originalOf, requantizerOf, requirePair } from "./requirements.ts";
@@ -35,10 +35,8 @@ export const pissa: Initializer<PissaParameters> = {
     const weights = originalOf(layer, "pissa");
     const principal = nearestUpdate(weights, shape);
     const split = splitWeights(principal.singularValues, "sqrt", shape.scale / shape.pool);
-    return withError(layer, {
-      module: storeUpdate(layer, principal, split),
-      base: residualBase(layer, withoutUpdate(weights, principal, shape)),
-    });
+    const base = residualBase(layer, withoutUpdate(weights, principal, shape));
+    return initialized(layer, { update: principal, weights: split, base });
   },
 };
 

@@ -8,9 +8,8 @@ import { z } from "zod";
 import { type Matrix, transpose } from "../linalg/matrix.ts";
 import { multiply } from "../linalg/multiply.ts";
 import type { Initializer } from "./initializer.ts";
-import { withError } from "./pooled_error.ts";
-import { storeUpdate } from "./pooled_factors.ts";
 import { type PooledProblem, reduceProblem, solveDamped } from "./pooled_problem.ts";
+import { initialized } from "./pooled_result.ts";
 import { nearestUpdate } from "./pooled_svd.ts";
 import { quantizationError, type TileUpdate } from "./pooled_tiles.ts";
 import { gramOf, originalOf, requirePair } from "./requirements.ts";
@@ -57,7 +56,8 @@ export const quailora: Initializer<QuailoraParameters> = {
         factors = solveRight(problem, solveLeft(problem, factors, path), path);
       }
     }
-    return withError(layer, { module: storeUpdate(layer, factors), remarks: problem.remarks });
+    const { remarks } = problem;
+    return initialized(layer, { update: factors, base: layer.base, remarks });
   },
 };
 

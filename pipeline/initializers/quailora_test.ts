@@ -128,7 +128,7 @@ Deno.test("I-3: the scale of H changes nothing", () => {
   plain!.values.forEach((value, i) => assert(Math.abs(value - scaled!.values[i]!) < 1e-5));
 });
 
-Deno.test("singular Gram matrices: few tokens, dead inputs, none at all", () => {
+Deno.test("singular Gram matrices: few tokens, dead inputs", () => {
   const dead = gramMatrix(100, 32, 1);
   for (let i = 0; i < 32; i++) {
     for (let j = 0; j < 16; j++) {
@@ -136,7 +136,7 @@ Deno.test("singular Gram matrices: few tokens, dead inputs, none at all", () => 
     }
   }
   for (const options of FORMS) {
-    for (const gram of [gramMatrix(2, 32, 1), dead, matrix(32, 32)]) {
+    for (const gram of [gramMatrix(2, 32, 1), dead]) {
       const layer = testLayer({ ...options, gram });
       const before = squaredNorm(baseError(layer), gram);
       const after = calibratedError(layer, 20);

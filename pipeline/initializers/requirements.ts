@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkGram } from "../calibration/check_gram.ts";
 import { UserError } from "../errors.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
 import { fromFloat32, type Matrix } from "../linalg/matrix.ts";
@@ -37,39 +38,32 @@ export function originalOf({ original, linear }: InitializerLayer, method: strin
  * The Gram matrix of the layer's inputs, checked for what a matrix of means of `x xᵀ` cannot be.
  * Being singular is no fault: methods say what they do then.
  *
- * @throws {UserError} If it is missing, has values that are not finite, is not symmetric, or has a
- * negative diagonal or 2 x 2 minor.
+ * @throws {UserError} If it is missing, has values that are not finite, a negative or zero diagonal,
+ * or a negative 2 x 2 minor.
  */
 export function gramOf({ calibration, linear }: InitializerLayer, method: string): Matrix {
   if (calibration === null || calibration.gram.rows === 0) {
     throw new UserError(
-      `${method} needs the inputs of ${linear.path} on calibration text; add calibration: ` +
-        `{ data: ... } to the stage, or use loftq, which needs none`,
+      `${method} needs the inputs of ${linear.path} on calibration text; add ` +
+        "`calibration: { data: { text: path/to/text } }` to the initialize stage, or use loftq, " +
+        "which needs none",
     );
   }
   const { gram } = calibration;
+  checkGram(gram, linear.columns, linear.path);
   const { rows: size, values } = gram;
-  if (size !== linear.columns || gram.columns !== size) {
-    throw new RangeError(
-      `The Gram matrix of ${linear.path} is [${size}, ${gram.columns}], but it has ` +
-        `${linear.columns} inputs`,
-    );
-  }
   for (let i = 0; i < size; i++) {
-    const own = values[i * (size + 1)]!;
-    for (let j = 0; j <= i; j++) {
+    for (let j = 0; j < i; j++) {
       const value = values[i * size + j]!;
+      const [first, second] = [values[j * (size + 1)]!, values[i * (size + 1)]!];
       // Sums in f32 leave a minor of equal inputs a little below zero.
-      const bound = own * values[j * (size + 1)]! * (1 + TOLERANCE);
-      if (value === values[j * size + i] && value ** 2 <= bound && own >= 0 && own < Infinity) {
+      if (value === values[j * size + i] && value ** 2 <= first * second * (1 + TOLERANCE)) {
         continue;
       }
       throw new UserError(
-        `Cannot initialize ${linear.path} with ${method}: the Gram matrix of its inputs is not one ` +
-          `(inputs ${j} and ${i}: ${value} beside ${
-            values[j * (size + 1)]
-          } and ${own}); check the ` +
-          `model and the calibration text for values that are not finite, and calibrate again`,
+        `Cannot initialize ${linear.path} with ${method}: no inputs have its Gram matrix (mean ` +
+          `product of inputs ${j} and ${i}: ${value}, of the squares: ${first}, ${second}); ` +
+          `calibrate again`,
       );
     }
   }

@@ -9,6 +9,7 @@
 
 import { z } from "zod";
 import { packCodes } from "../../kernels/packing.ts";
+import { UserError } from "../errors.ts";
 import {
   BINARY_MEANS,
   BINARY_SCALES,
@@ -68,7 +69,14 @@ export const billm: Quantizer<BillmParameters> = {
     clearDeadInputs(current, calibration.gram);
     const { upper, damping } = factorInverse(calibration.gram, null, options.damping, layer);
     reportDamping(damping, options.damping, layer, log);
-    return binarize(current, upper, options);
+    const weight = binarize(current, upper, options);
+    if (![...weight.scales, ...weight.means ?? []].every(Number.isFinite)) {
+      throw new UserError(
+        `Cannot quantize ${layer}: a scale or mean of its weights is above 65504, the largest number ` +
+          `of the f16 that BiLLM stores them in; use slim-llm or gptq, which store f32`,
+      );
+    }
+    return weight;
   },
 };
 

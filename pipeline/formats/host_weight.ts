@@ -81,11 +81,22 @@ export interface HostNf4Weight {
   readonly absmax: HostNf4Absmax;
 }
 
+/**
+ * Integer codes whose groups are not of consecutive inputs: column `c` of codes is input `order[c]`,
+ * as GPTQ leaves them when it takes the inputs with the largest activations first.
+ */
+export interface HostOrderedWeight extends Omit<HostIntegerWeight, "format"> {
+  /** Tells the formats apart. */
+  readonly format: "ordered";
+  /** `[columns]`: a permutation of the inputs. */
+  readonly order: Uint32Array;
+}
+
 /** A weight in any format that kernels read directly. */
 export type HostKernelWeight = HostDenseWeight | HostIntegerWeight | HostNf4Weight;
 
 /** A weight in any format. */
-export type HostWeight = HostKernelWeight | HostMixedWeight | HostBinaryWeight;
+export type HostWeight = HostKernelWeight | HostOrderedWeight | HostMixedWeight | HostBinaryWeight;
 
 /** An array of a weight, as wide as it is stored. */
 export type WeightArray = Float32Array | Uint32Array | Float16Array | Uint8Array;
@@ -108,6 +119,8 @@ export function weightArrays(weight: HostWeight): readonly WeightArray[] {
       return weight.absmax.kind === "plain"
         ? [weight.codes, weight.absmax.values]
         : [weight.codes, weight.absmax.codes, weight.absmax.scales, weight.absmax.offset];
+    case "ordered":
+      return [weight.codes, weight.scales, weight.zeros, weight.order];
     case "mixed":
       return [weight.codes, weight.scales, weight.zeros, weight.widths];
     case "binary":
@@ -129,6 +142,8 @@ export function dequantizeHost(weight: HostWeight): Float32Array {
       return dequantizeInteger(weight);
     case "nf4":
       return dequantizeNf4(weight);
+    case "ordered":
+      return dequantizeOrdered(weight);
     case "mixed":
       return dequantizeMixed(weight);
     case "binary":
@@ -150,6 +165,18 @@ function dequantizeInteger(weight: HostIntegerWeight): Float32Array {
       for (let index = start; index < start + blockColumns; index++) {
         values[index] = scale * (codes[index]! - zero);
       }
+    }
+  }
+  return values;
+}
+
+function dequantizeOrdered(weight: HostOrderedWeight): Float32Array {
+  const { columns, order } = weight;
+  const ordered = dequantizeInteger({ ...weight, format: "integer" });
+  const values = new Float32Array(ordered.length);
+  for (let start = 0; start < values.length; start += columns) {
+    for (let column = 0; column < columns; column++) {
+      values[start + order[column]!] = ordered[start + column]!;
     }
   }
   return values;

@@ -4,6 +4,7 @@
  *
  * - Codes of mixed widths become integer codes of one width that holds them all (3 bits for a mean of
  *   2, 4 for 3, 8 for 4), with the same scales and zeros.
+ * - Codes in another order than inputs are on no grid of consecutive inputs: they become f32.
  * - Binary weights have up to eight values in a row of a block, on no grid: they become f32.
  *
  * @module
@@ -25,6 +26,7 @@ const KERNEL_BITS: Readonly<Record<MixedBits, IntegerBits>> = { 2: 3, 3: 4, 4: 8
 export function deviceFormat(format: ModuleFormat | null): KernelFormat | null {
   switch (format?.format) {
     case undefined:
+    case "ordered":
     case "binary":
       return null;
     case "mixed":
@@ -42,6 +44,7 @@ export function deviceFormat(format: ModuleFormat | null): KernelFormat | null {
 /** The same matrix in its {@linkcode deviceFormat}; the weight itself where that is its own. */
 export function deviceWeight(weight: HostWeight): HostKernelWeight {
   switch (weight.format) {
+    case "ordered":
     case "binary": {
       const { rows, columns } = weight;
       return { format: "dense", rows, columns, values: dequantizeHost(weight) };

@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
-import { packCodes } from "../../kernels/packing.ts";
+import { packCodes, unpackCodes } from "../../kernels/packing.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { ReferenceDevice } from "../../kernels/reference/device.ts";
 import { UserError } from "../errors.ts";
 import type { HostBinaryWeight } from "../formats/binary_weight.ts";
-import { dequantizeHost, type HostWeight, weightBytes } from "../formats/host_weight.ts";
+import {
+  dequantizeHost,
+  type HostOrderedWeight,
+  type HostWeight,
+  weightBytes,
+} from "../formats/host_weight.ts";
 import { openTensors } from "../formats/hugging_face.ts";
 import { type HostMixedWeight, type MixedBits, packMixedCodes } from "../formats/mixed_weight.ts";
 import { SafetensorsWriter } from "../formats/safetensors.ts";
@@ -60,10 +65,30 @@ function binary(withMeans: boolean): HostBinaryWeight {
   };
 }
 
+function ordered(): HostOrderedWeight {
+  const codes = Uint8Array.from(
+    { length: ROWS * COLUMNS },
+    (_, index) => Math.floor(8 * random.uniform(index)),
+  );
+  return {
+    format: "ordered",
+    rows: ROWS,
+    columns: COLUMNS,
+    bits: 3,
+    blockRows: 2,
+    blockColumns: GROUP,
+    codes: packCodes(codes, 3, ROWS, COLUMNS),
+    scales: Float32Array.from({ length: ROWS * 2 }, (_, index) => 0.01 * random.uniform(index)),
+    zeros: Float32Array.from({ length: ROWS * 2 }, (_, index) => 4 * random.uniform(50 + index)),
+    order: random.permutation(COLUMNS),
+  };
+}
+
 const CASES: readonly [string, HostWeight][] = [
   ["mixed, 2 bits", mixed(2)],
   ["mixed, 3 bits", mixed(3)],
   ["mixed, 4 bits", mixed(4)],
+  ["ordered", ordered()],
   ["binary", binary(false)],
   ["binary with means", binary(true)],
 ];
@@ -102,24 +127,56 @@ for (const [name, host] of CASES) {
   });
 }
 
-Deno.test("widths that do not belong to config.json are refused", () => {
-  const folder = Deno.makeTempDirSync();
-  try {
-    const host = { ...mixed(2), widths: Uint8Array.of(3, 3, 1, 2) };
-    const format = moduleFormat(host);
-    using writer = SafetensorsWriter.create(
-      `${folder}/model.safetensors`,
-      weightOutlines(SHAPE, format),
-    );
-    for (const { name, values } of weightTensors("layer", host)) writer.write(name, values);
-    writer.finish();
-    using tensors = openTensors(folder);
-    assert.throws(
-      () => readWeight(tensors, SHAPE, format),
-      (error) =>
-        error instanceof UserError && /"layer.widths" is \[3, 3, 1, 2\]/.test(error.message),
-    );
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
+Deno.test("ordered codes: column c of codes is input order[c], in groups of consecutive codes", () => {
+  const weight = ordered();
+  const codes = unpackCodes(weight.codes, 3, ROWS, COLUMNS);
+  const values = dequantizeHost(weight);
+  for (let row = 0; row < ROWS; row++) {
+    weight.order.forEach((input, column) => {
+      const block = Math.floor(row / 2) * (COLUMNS / GROUP) + Math.floor(column / GROUP);
+      const [scale, zero] = [weight.scales[block] as number, weight.zeros[block] as number];
+      const code = codes[row * COLUMNS + column] as number;
+      assert.equal(values[row * COLUMNS + input], Math.fround(scale * (code - zero)));
+    });
   }
 });
+
+const DAMAGED: readonly [string, HostWeight, RegExp][] = [
+  [
+    "widths that do not belong to config.json",
+    { ...mixed(2), widths: Uint8Array.of(3, 3, 1, 2) },
+    /"layer.widths" is \[3, 3, 1, 2\]/,
+  ],
+  [
+    "an order that has an input twice",
+    { ...ordered(), order: ordered().order.with(3, ordered().order[4] as number) },
+    /"layer.order" is no permutation of 64 inputs/,
+  ],
+  [
+    "an order that goes beyond the inputs",
+    { ...ordered(), order: ordered().order.with(3, 64) },
+    /"layer.order" is no permutation of 64 inputs/,
+  ],
+];
+
+for (const [what, host, message] of DAMAGED) {
+  Deno.test(`refused: ${what}`, () => {
+    const folder = Deno.makeTempDirSync();
+    try {
+      const format = moduleFormat(host);
+      using writer = SafetensorsWriter.create(
+        `${folder}/model.safetensors`,
+        weightOutlines(SHAPE, format),
+      );
+      for (const { name, values } of weightTensors("layer", host)) writer.write(name, values);
+      writer.finish();
+      using tensors = openTensors(folder);
+      assert.throws(
+        () => readWeight(tensors, SHAPE, format),
+        (error) => error instanceof UserError && message.test(error.message),
+      );
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  });
+}

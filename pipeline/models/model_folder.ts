@@ -23,18 +23,20 @@ import {
   weightOutlines,
 } from "./quantized_tensors.ts";
 
+const integerBlocks = {
+  bits: z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4), z.literal(8)]),
+  block_rows: z.int().positive(),
+  group_size: z.int().positive(),
+};
+
 /** `quantization_config` of a folder that this project wrote. */
 const quantizationSchema = z.object({
   quant_method: z.literal("equipoise"),
   modules: z.record(
     z.string(),
     z.discriminatedUnion("format", [
-      z.object({
-        format: z.literal("integer"),
-        bits: z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4), z.literal(8)]),
-        block_rows: z.int().positive(),
-        group_size: z.int().positive(),
-      }),
+      z.object({ format: z.literal("integer"), ...integerBlocks }),
+      z.object({ format: z.literal("ordered"), ...integerBlocks }),
       z.object({ format: z.literal("nf4"), double_quantization: z.boolean() }),
       z.object({
         format: z.literal("mixed"),

@@ -17,14 +17,16 @@ import { DTYPE_BYTES, elementCount } from "../formats/safetensors_header.ts";
 import { type HostWeight, type WeightArray, weightArrays } from "../formats/host_weight.ts";
 import type { LinearShape } from "./architecture.ts";
 
+interface IntegerBlocks {
+  readonly bits: IntegerBits;
+  readonly block_rows: number;
+  readonly group_size: number;
+}
+
 /** Format of one quantized layer, as `config.json` states it. */
 export type ModuleFormat =
-  | {
-    readonly format: "integer";
-    readonly bits: IntegerBits;
-    readonly block_rows: number;
-    readonly group_size: number;
-  }
+  | { readonly format: "integer" } & IntegerBlocks
+  | { readonly format: "ordered" } & IntegerBlocks
   | { readonly format: "nf4"; readonly double_quantization: boolean }
   | { readonly format: "mixed"; readonly bits: MixedBits; readonly group_size: number }
   | { readonly format: "binary"; readonly group_size: number; readonly means: boolean };
@@ -46,8 +48,9 @@ export function moduleFormat(weight: HostWeight): ModuleFormat | null {
     case "dense":
       return null;
     case "integer":
+    case "ordered":
       return {
-        format: "integer",
+        format: weight.format,
         bits: weight.bits,
         block_rows: weight.blockRows,
         group_size: weight.blockColumns,
@@ -80,14 +83,13 @@ export function weightParts(
 ): WeightPart[] {
   if (format === null) return [{ part: "weight", dtype: "F32", shape: [rows, columns] }];
   switch (format.format) {
-    case "integer": {
-      const blocks = [rows / format.block_rows, columns / format.group_size];
+    case "integer":
+      return integerParts(format, rows, columns);
+    case "ordered":
       return [
-        { part: "codes", dtype: "U32", shape: [rows, codeWords(format.bits, columns)] },
-        { part: "scales", dtype: "F32", shape: blocks },
-        { part: "zeros", dtype: "F32", shape: blocks },
+        ...integerParts(format, rows, columns),
+        { part: "order", dtype: "U32", shape: [columns] },
       ];
-    }
     case "nf4":
       return nf4Parts(format.double_quantization, rows, columns);
     case "mixed": {
@@ -110,6 +112,19 @@ export function weightParts(
       ];
     }
   }
+}
+
+function integerParts(
+  { bits, block_rows, group_size }: IntegerBlocks,
+  rows: number,
+  columns: number,
+): WeightPart[] {
+  const blocks = [rows / block_rows, columns / group_size];
+  return [
+    { part: "codes", dtype: "U32", shape: [rows, codeWords(bits, columns)] },
+    { part: "scales", dtype: "F32", shape: blocks },
+    { part: "zeros", dtype: "F32", shape: blocks },
+  ];
 }
 
 function nf4Parts(doubleQuantization: boolean, rows: number, columns: number): WeightPart[] {
@@ -185,17 +200,27 @@ export function readWeight(
   if (module === null) return { format: "dense", rows, columns, values: array("weight") };
   switch (module.format) {
     case "integer":
-      return {
-        format: "integer",
+    case "ordered": {
+      const integer = {
         rows,
         columns,
         bits: module.bits,
         blockRows: module.block_rows,
         blockColumns: module.group_size,
-        codes: array("codes"),
-        scales: array("scales"),
-        zeros: array("zeros"),
+        codes: array<Uint32Array>("codes"),
+        scales: array<Float32Array>("scales"),
+        zeros: array<Float32Array>("zeros"),
       };
+      if (module.format === "integer") return { format: "integer", ...integer };
+      const order = array<Uint32Array>("order");
+      if (order.some((input) => input >= columns) || new Set(order).size < columns) {
+        throw new UserError(
+          `${tensors.folder}: tensor "${path}.order" is no permutation of ${columns} inputs; the ` +
+            `file is damaged`,
+        );
+      }
+      return { format: "ordered", ...integer, order };
+    }
     case "nf4":
       return {
         format: "nf4",

@@ -44,7 +44,9 @@ export function describeGrid(
 }
 
 /** Format of the weights that lie on such grids. */
-export function gridFormat({ bits, block_rows, group_size }: GridParameters): ModuleFormat {
+export function gridFormat(
+  { bits, block_rows, group_size }: GridParameters,
+): Extract<ModuleFormat, { readonly format: "integer" }> {
   return { format: "integer", bits, block_rows, group_size };
 }
 
@@ -96,6 +98,7 @@ export function encode(value: number, grid: Grid, bits: number): number {
 /** 1.5 * 2^52: adding it leaves no bits for a fraction, and IEEE 754 rounds ties to even. */
 const INTEGER_MAGIC = 6755399441055744;
 
-function roundHalfToEven(value: number): number {
+/** The nearest integer, the even one of two, as kernels round. */
+export function roundHalfToEven(value: number): number {
   return value + INTEGER_MAGIC - INTEGER_MAGIC;
 }

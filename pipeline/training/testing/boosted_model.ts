@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Device, sizeOf } from "../../../kernels/device.ts";
+import type { Device } from "../../../kernels/device.ts";
 import type { HostAdapter, HostModule } from "../../adapters/adapter.ts";
 import { adapterParameterShapes, placeOutline, writeToDevice } from "../../adapters/placement.ts";
 import { planAdapter } from "../../adapters/plan.ts";
@@ -12,12 +12,17 @@ import { zeroModule } from "../../initializers/zero.ts";
 import { LINEAR_NAMES, modelLinears } from "../../models/architecture.ts";
 import { BatchModel } from "../../models/batch_model.ts";
 import { parseConfig } from "../../models/config.ts";
-import { loadLanguageModel, type ModelSource } from "../../models/language_model.ts";
+import {
+  type LanguageModel,
+  loadLanguageModel,
+  type ModelSource,
+} from "../../models/language_model.ts";
 import { ParameterSpace } from "../../models/parameters.ts";
 import { moduleFormat } from "../../models/quantized_tensors.ts";
 import { RandomModel } from "../../models/random_model.ts";
 import { rtn } from "../../quantizers/rtn.ts";
 import { Boosters } from "../boosters.ts";
+import type { Rounds } from "../rounds.ts";
 import { type XgbloraOptions, xgbloraRounds } from "../xgblora.ts";
 import { VOCABULARY } from "./bigram.ts";
 
@@ -50,8 +55,8 @@ export interface BoostedOptions {
   readonly dropout?: number;
 }
 
-/** A model in 4 bits whose weights are not small, so that every gradient counts. */
-function quantizedModel(dense: boolean): ModelSource {
+/** A model in floats or 4 bits, whose weights are not small, so that every gradient counts. */
+export function baseModel(dense: boolean): ModelSource {
   const floats = new RandomModel(CONFIG, 3, 0.4);
   if (dense) return floats;
   const format = moduleFormat(rtn.quantize(new Float32Array(GROUP), 1, GROUP, RTN, "format"));
@@ -68,6 +73,11 @@ function quantizedModel(dense: boolean): ModelSource {
 }
 
 const RTN = { method: "rtn", bits: 4, group_size: GROUP, block_rows: 1, symmetric: false } as const;
+
+/** The block that a layer, or one of its factors, is in. */
+export function blockOf(name: string): number {
+  return Number(/layers\.(\d+)\./.exec(name)?.[1]);
+}
 
 /** One booster on every layer: A as `zero` draws it, B zero. */
 export function firstBooster({ form = "lora", rank = 1 }: BoostedOptions): HostAdapter {
@@ -87,6 +97,21 @@ export function firstBooster({ form = "lora", rank = 1 }: BoostedOptions): HostA
   return { description: { form, pooling: "average", base: "", peft }, modules };
 }
 
+/** A model set up for training, and what of it boosts. */
+export interface BoostedModel {
+  readonly device: Device;
+  /** The booster of the first round, which is the adapter where there is no scheme. */
+  readonly first: HostAdapter;
+  readonly space: ParameterSpace;
+  readonly model: LanguageModel;
+  readonly batch: BatchModel;
+  /** Null without a scheme. */
+  readonly boosters: Boosters | null;
+  readonly rounds: Rounds | null;
+  /** What the rounds have said. */
+  readonly log: readonly string[];
+}
+
 /**
  * The model for batches of `batchSize` rows of 6 tokens: with boosters that follow a scheme, or, with
  * null, with the first booster as an adapter.
@@ -97,7 +122,7 @@ export async function boostedModel(
   scheme: XgbloraOptions | null,
   steps: number,
   options: BoostedOptions = {},
-) {
+): Promise<BoostedModel> {
   const length = 6;
   const first = firstBooster(options);
   const key = device.tensor("u32", [2], "dropout key");
@@ -106,7 +131,7 @@ export async function boostedModel(
     ? null
     : new Boosters(device, space, first, { ...scheme, tokens: batchSize * length });
   const place = placeOutline(first, { rate: options.dropout ?? 0, key }, boosters?.earlier);
-  const source = quantizedModel(options.dense === true);
+  const source = baseModel(options.dense === true);
   const model = await loadLanguageModel(device, source, space, place);
   if (boosters === null) writeToDevice(model, first);
   const batch = new BatchModel(model, { batchSize, length, dropoutKey: key });

@@ -15,6 +15,7 @@
 import { z } from "zod";
 import { NF4_BLOCK } from "../../kernels/device.ts";
 import { checkGram } from "../calibration/check_gram.ts";
+import { UserError } from "../errors.ts";
 import { copy, fromFloat32, type Matrix, matrix } from "../linalg/matrix.ts";
 import { multiplyInto } from "../linalg/multiply.ts";
 import { leadingEigenvectors } from "../linalg/truncated_svd.ts";
@@ -48,7 +49,7 @@ export const magr: Preprocessor<MagrParameters> = {
     if (calibration === undefined) throw new RangeError(`${layer} comes without calibration`);
     checkWeights(weights, rows, columns, layer);
     checkGram(calibration.gram, columns, layer);
-    const blocks = blocksOf(format, columns);
+    const blocks = blocksOf(format, columns, layer);
     checkDivides(blocks.columns, columns, "the quantizer's group_size", "inputs", layer);
     checkDivides(blocks.rows, rows, "the quantizer's block_rows", "outputs", layer);
     const { iterations, accelerate, alpha = blocks.columns === columns ? 1e-3 : 1e-4 } = options;
@@ -66,11 +67,16 @@ export interface BlockShape {
   readonly columns: number;
 }
 
-function blocksOf(format: ModuleFormat | null, columns: number): BlockShape {
+function blocksOf(format: ModuleFormat | null, columns: number, layer: string): BlockShape {
   if (format === null) return { rows: 1, columns };
   switch (format.format) {
     case "nf4":
       return { rows: 1, columns: NF4_BLOCK };
+    case "ordered":
+      throw new UserError(
+        `MagR cannot reduce the range of groups that GPTQ only forms while it quantizes ${layer}; ` +
+          `give the quantizer static_groups: true with act_order`,
+      );
     case "integer":
       return { rows: format.block_rows, columns: format.group_size };
     default:

@@ -215,6 +215,14 @@ Deno.test("what does not fit is refused, with the layer's name", () => {
     /quantize up: the weight at row 0, column 0 is NaN/,
   );
   refused(run(WEIGHTS, matrix(COLUMNS, COLUMNS), 64), /up: all its inputs are 0/);
+  refused(
+    () => {
+      const calibration = { gram: GRAM, tokens: 1, sample: null };
+      const format = { ...formatOf(64), format: "ordered" } as ModuleFormat;
+      magr.preprocess(WEIGHTS, ROWS, COLUMNS, parameters, calibration, format, "up");
+    },
+    /groups that GPTQ only forms while it quantizes up; give the quantizer static_groups: true/,
+  );
   assert(!preprocessorSchema.safeParse({ method: "magr", alpha: -1 }).success);
   assert(!preprocessorSchema.safeParse({ method: "magr", beta: 1 }).success);
 });

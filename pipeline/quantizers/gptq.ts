@@ -10,8 +10,7 @@
 import { z } from "zod";
 import { packCodes } from "../../kernels/packing.ts";
 import { checkGram } from "../calibration/check_gram.ts";
-import { UserError } from "../errors.ts";
-import type { HostIntegerWeight } from "../formats/host_weight.ts";
+import type { HostIntegerWeight, HostOrderedWeight } from "../formats/host_weight.ts";
 import { fromFloat32, type Matrix, matrix } from "../linalg/matrix.ts";
 import { type ColumnRule, roundColumns, staticGrids } from "./gptq_columns.ts";
 import { activationOrder, clearDeadInputs, factorInverse, reportDamping } from "./gptq_hessian.ts";
@@ -26,7 +25,10 @@ const parameters = z.strictObject({
   block_size: z.int().positive().default(128)
     .describe("Inputs whose errors are spread one by one before all others are corrected at once."),
   act_order: z.boolean().default(false)
-    .describe("Round the inputs with the largest activations first."),
+    .describe(
+      "Round the inputs with the largest activations first; unless groups are static, a device " +
+        "holds such weights in f32, because groups lie scattered over the inputs.",
+    ),
   static_groups: z.boolean().default(false)
     .describe("Fit all grids to the weights as they were; with act_order, groups stay in place."),
   grid: z.enum(["stale", "fresh"]).default("stale")
@@ -47,24 +49,24 @@ const parameters = z.strictObject({
 /** Parameters of {@linkcode gptq}. */
 export type GptqParameters = z.output<typeof parameters>;
 
+/** What {@linkcode gptq} returns: `ordered` with `act_order` unless groups are static. */
+export type GptqWeight = HostIntegerWeight | HostOrderedWeight;
+
 /** Integer codes that minimize the error of a layer's outputs, column by column. */
 export const gptq: Quantizer<GptqParameters> = {
   name: "gptq",
   summary: "GPTQ: integer codes whose errors later inputs make up for",
   parameters,
   describe: (options) =>
-    `GPTQ ${describeGrid(options)}` + (options.act_order ? ", largest activations first" : ""),
-  format: gridFormat,
+    `GPTQ ${describeGrid(options)}` +
+    (options.act_order ? ", largest activations first" : "") +
+    (isOrdered(options) ? " and 32 more per column" : ""),
+  format: (options) =>
+    isOrdered(options) ? { ...gridFormat(options), format: "ordered" } : gridFormat(options),
   calibration: () => ({ gram: true, sample: false }),
-  quantize(weights, rows, columns, options, layer, calibration, log): HostIntegerWeight {
+  quantize(weights, rows, columns, options, layer, calibration, log): GptqWeight {
     if (calibration === undefined) throw new RangeError(`${layer} comes without calibration`);
-    if (options.act_order && !options.static_groups) {
-      throw new UserError(
-        `Cannot quantize ${layer}: with act_order, groups of inputs that are quantized together lie ` +
-          `scattered, which no format here stores; set static_groups: true`,
-      );
-    }
-    const { codes, scales, zeros, damping } = roundLayer(
+    const { codes, scales, zeros, damping, order } = roundLayer(
       weights,
       rows,
       columns,
@@ -73,8 +75,7 @@ export const gptq: Quantizer<GptqParameters> = {
       calibration.gram,
     );
     reportDamping(damping, options.damping, layer, log);
-    return {
-      format: "integer",
+    const integer = {
       rows,
       columns,
       bits: options.bits,
@@ -84,8 +85,16 @@ export const gptq: Quantizer<GptqParameters> = {
       scales,
       zeros,
     };
+    return order === null
+      ? { format: "integer", ...integer }
+      : { format: "ordered", ...integer, order };
   },
 };
+
+/** Whether groups are formed in the order of activations, scattered over the inputs. */
+function isOrdered({ act_order, static_groups }: GptqParameters): boolean {
+  return act_order && !static_groups;
+}
 
 /** What {@linkcode roundLayer} finds for a layer. */
 export interface RoundedLayer {

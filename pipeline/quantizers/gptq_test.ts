@@ -1,7 +1,12 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 import assert from "node:assert/strict";
 import { unpackCodes } from "../../kernels/packing.ts";
-import { correlatedGram, heavyWeights, outputError } from "../../tests/support/correlated.ts";
+import {
+  correlatedGram,
+  damped,
+  heavyWeights,
+  outputError,
+} from "../../tests/support/correlated.ts";
 import { UserError } from "../errors.ts";
 import { dequantizeHost, type HostIntegerWeight } from "../formats/host_weight.ts";
 import { identity, type Matrix, matrix } from "../linalg/matrix.ts";
@@ -55,17 +60,6 @@ function restore(values: Partial<GptqParameters>, gram: Matrix = GRAM) {
     }
   }
   return { ...layer, restored };
-}
-
-function damped(gram: Matrix, damping: number): Matrix {
-  const { rows: size, values } = gram;
-  let mean = 0;
-  for (let index = 0; index < size; index++) mean += values[index * (size + 1)]! / size;
-  return matrix(
-    size,
-    size,
-    values.map((value, index) => index % (size + 1) === 0 ? value + damping * mean : value),
-  );
 }
 
 const MODES: readonly Partial<GptqParameters>[] = [
@@ -160,15 +154,6 @@ Deno.test("A-1: stale grids do depend on it, and equal fresh ones where groups b
   assert.deepEqual(quantize({ block_size: 32 }), quantize({ grid: "fresh", block_size: 128 }));
 });
 
-Deno.test("I-5: it is Optimal Brain Surgeon, which inverts what is left of the Hessian for every column", () => {
-  const [rows, columns] = [6, 40];
-  const gram = correlatedGram(columns, 100, 2);
-  const weights = heavyWeights(rows * columns, 2);
-  const expected = obs(weights, rows, columns, damped(gram, 0.01), 3);
-  const weight = quantize({ bits: 3, group_size: columns, block_size: 16 }, gram, weights);
-  assert.deepEqual([...unpackCodes(weight.codes, 3, rows, columns)], expected);
-});
-
 Deno.test("I-6: far less output error than round to nearest, in every mode at every width", () => {
   const relative = (mode: Partial<GptqParameters>) => {
     const { bits, group_size, block_rows, symmetric } = parametersOf(mode);
@@ -200,6 +185,45 @@ Deno.test("I-7: codes in range; restored weights lie on the grid; few values in 
       );
     });
   }
+});
+
+Deno.test("I-10: codes in the order of activations read back in the order of inputs", () => {
+  const parameters = parametersOf({ act_order: true });
+  const calibration = calibrationOf(GRAM);
+  const weight = gptq.quantize(WEIGHTS, ROWS, COLUMNS, parameters, "layer", calibration);
+  assert(weight.format === "ordered");
+  const diagonal = Array.from(weight.order, (input) => GRAM.values[input * (COLUMNS + 1)]!);
+  diagonal.slice(1).forEach((value, index) => assert(value <= diagonal[index]!));
+  assert.deepEqual(gptq.format(parameters), {
+    format: "ordered",
+    bits: 4,
+    block_rows: 1,
+    group_size: 32,
+  });
+  assert.deepEqual(
+    Float64Array.from(dequantizeHost(weight)),
+    restore({ act_order: true }).restored,
+  );
+});
+
+Deno.test("act-order of inputs that are sorted already changes nothing", () => {
+  const sorted = restore({ act_order: true }).order!;
+  const gram = matrix(
+    COLUMNS,
+    COLUMNS,
+    Float64Array.from(
+      GRAM.values,
+      (_, index) =>
+        GRAM.values[sorted[Math.floor(index / COLUMNS)]! * COLUMNS + sorted[index % COLUMNS]!]!,
+    ),
+  );
+  const weights = WEIGHTS.map((_, index) =>
+    WEIGHTS[Math.floor(index / COLUMNS) * COLUMNS + sorted[index % COLUMNS]!]!
+  );
+  const plain = quantize({}, gram, weights);
+  const ordered = roundLayer(WEIGHTS, ROWS, COLUMNS, parametersOf({ act_order: true }), "w", GRAM);
+  assert.deepEqual(unpackCodes(plain.codes, 4, ROWS, COLUMNS), ordered.codes);
+  assert.deepEqual(plain.scales, ordered.scales);
 });
 
 Deno.test("the clip search lowers what it minimizes, and one step is no search", () => {
@@ -314,58 +338,4 @@ function silence(gram: Matrix, dead: readonly number[]): Matrix {
       dead.includes(index % columns) || dead.includes(Math.floor(index / columns)) ? 0 : value
     ),
   );
-}
-
-/** Codes of Optimal Brain Surgeon, one grid per row, straight from its formula. */
-function obs(
-  weights: Float32Array,
-  rows: number,
-  columns: number,
-  hessian: Matrix,
-  bits: number,
-): number[] {
-  const codes: number[] = [];
-  for (let row = 0; row < rows; row++) {
-    const w = Float64Array.from(weights.subarray(row * columns, (row + 1) * columns));
-    const [low, high] = [Math.min(0, ...w), Math.max(0, ...w)];
-    const scale = Math.fround((high - low) / (2 ** bits - 1));
-    const grid = { scale, zero: Math.round(-low / scale) };
-    for (let column = 0; column < columns; column++) {
-      const left = columns - column;
-      const inverse = inverseOf(
-        Array.from(
-          { length: left },
-          (_, i) =>
-            Array.from(
-              { length: left },
-              (_, j) => hessian.values[(column + i) * columns + column + j]!,
-            ),
-        ),
-      );
-      const code = encode(w[column]!, grid, bits);
-      codes.push(code);
-      const error = w[column]! - Math.fround(scale * (code - grid.zero));
-      inverse[0]!.forEach((value, index) => {
-        w[column + index]! -= error / inverse[0]![0]! * value;
-      });
-    }
-  }
-  return codes;
-}
-
-/** Gauss-Jordan elimination of a positive definite matrix. */
-function inverseOf(source: number[][]): number[][] {
-  const size = source.length;
-  const rows = source.map((row, i) => [...row, ...row.map((_, j) => i === j ? 1 : 0)]);
-  for (let pivot = 0; pivot < size; pivot++) {
-    const scale = rows[pivot]![pivot]!;
-    rows[pivot] = rows[pivot]!.map((value) => value / scale);
-    rows.forEach((row, index) => {
-      const factor = row[pivot]!;
-      if (index !== pivot) {
-        rows[index] = row.map((value, column) => value - factor * rows[pivot]![column]!);
-      }
-    });
-  }
-  return rows.map((row) => row.slice(size));
 }

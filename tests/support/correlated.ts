@@ -61,3 +61,15 @@ export function outputError(
   }
   return error;
 }
+
+/** A Gram matrix with a multiple of the mean of its diagonal added to the diagonal. */
+export function damped(gram: Matrix, damping: number): Matrix {
+  const { rows: size, values } = gram;
+  let mean = 0;
+  for (let index = 0; index < size; index++) mean += values[index * (size + 1)]! / size;
+  return matrix(
+    size,
+    size,
+    values.map((value, index) => index % (size + 1) === 0 ? value + damping * mean : value),
+  );
+}

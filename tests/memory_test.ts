@@ -65,6 +65,17 @@ const LORA = `
     { stage: evaluate, from: merged, tasks: [{ task: perplexity, data: { text: held_out.txt }, window: 64 }] }
 `;
 
+const CALIBRATION = "{ data: { text: text.txt }, samples: 16, length: 256, batch_size: 4 }";
+
+const CALIBRATED = `
+  base:
+    stage: quantize
+    model: model
+    quantizer: { method: gptq, bits: 4, group_size: 32 }
+    calibration: ${CALIBRATION}
+  adapter: { stage: initialize, from: base, form: lora, rank: 8, init: cloq, calibration: ${CALIBRATION} }
+`;
+
 const FULL = `
   base: { stage: quantize, model: model, quantizer: { method: none } }
   adapter: { stage: initialize, from: base, form: full }
@@ -85,7 +96,7 @@ for (const [name, config] of Object.entries(MODELS)) {
       await writeRandomModel(join(folder, "model"), { max_position_embeddings: 256, ...config });
       await Deno.writeTextFile(join(folder, "text.txt"), TEXT);
       await Deno.writeTextFile(join(folder, "held_out.txt"), TEXT.slice(0, 3000));
-      for (const [kind, graph] of [["lora", LORA], ["full", FULL]] as const) {
+      for (const [kind, graph] of Object.entries({ LORA, CALIBRATED, FULL })) {
         const file = join(folder, `${kind}.yaml`);
         await Deno.writeTextFile(file, `name: ${kind}\nseed: 1\ngraph:${graph}`);
         checkRun(await measureMemory(file, join(folder, "runs"), "cpu"), kind);

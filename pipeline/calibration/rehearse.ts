@@ -5,15 +5,25 @@
  */
 
 import type { CountingDevice } from "../../kernels/counting/device.ts";
-import { blockLinears } from "../models/architecture.ts";
+import type { Ledger } from "../../kernels/counting/ledger.ts";
+import { blockLinears, type LinearShape } from "../models/architecture.ts";
 import type { ModelOutline } from "../models/language_model.ts";
 import { BLOCK_INPUTS, BlockPass, type NeedsOf } from "./block_pass.ts";
 import { DeviceBlock } from "./device_block.ts";
 import { SAMPLE_ROWS } from "./input_sample.ts";
+import type { CalibrationNeeds } from "./layer_calibration.ts";
 import { type CalibrationOptions, calibrationShape } from "./options.ts";
 
 /**
- * Makes the allocations of `calibrate`, of one block: the others follow it in the same memory.
+ * What methods hold besides while they work on a layer, in float64: copies of its Gram matrix (damped,
+ * factored, inverted) and of its weights. Measured with GPTQ and CLoQ; see `docs/memory.md`.
+ */
+const WORKING_GRAMS = 4;
+const WORKING_WEIGHTS = 3;
+
+/**
+ * Makes the allocations of `calibrate`: on the device those of one block, which the others follow in
+ * the same memory; on the host of all, because what they leave is not collected at once.
  *
  * @param source The model whose activations are seen.
  * @param after The model with the weights that take the place of its own; null if none do.
@@ -33,25 +43,47 @@ export function rehearseCalibration(
   ledger.take("host", "a batch of hidden states", 2 * 4 * tokens * config.hiddenSize);
   ledger.phase("calibrating");
   const block = new DeviceBlock(device, source, 0);
-  const pass = new BlockPass(device, config, block.block, shape, needs);
-  pass.release();
-  const linears = blockLinears(config, 0);
-  const held = BLOCK_INPUTS.flatMap(({ linears: names }) => {
-    const readers = linears.filter((linear) => names.includes(linear.name) && needs(linear));
-    const [first] = readers;
-    if (first === undefined) return [];
-    const gram = readers.some((linear) => needs(linear)?.gram);
-    const sample = readers.some((linear) => needs(linear)?.sample);
-    const rows = Math.min(SAMPLE_ROWS, shape.samples * shape.length);
-    return [
-      ledger.take("host", "Gram matrices", gram ? 8 * first.columns ** 2 : 0),
-      ledger.take("host", "samples of inputs", sample ? 4 * rows * first.columns : 0),
-    ];
-  });
+  new BlockPass(device, config, block.block, shape, needs).release();
+  for (let layer = 0; layer < config.layers; layer++) {
+    const held = BLOCK_INPUTS.flatMap(({ linears: names }) =>
+      takeInput(
+        ledger,
+        blockLinears(config, layer).filter((linear) => names.includes(linear.name)),
+        needs,
+        Math.min(SAMPLE_ROWS, shape.samples * shape.length),
+      )
+    );
+    takeWork(ledger, blockLinears(config, layer).filter((linear) => needs(linear)?.gram));
+    held.forEach((matrix) => matrix.drop());
+  }
   if (after !== null) {
-    for (const { name, path } of linears) block.reallocate(name, after.moduleFormat(path));
+    for (const { name, path } of blockLinears(config, 0)) {
+      block.reallocate(name, after.moduleFormat(path));
+    }
     new BlockPass(device, config, block.block, shape, () => null).release();
   }
-  held.forEach((matrix) => matrix.drop());
   block.release();
+}
+
+/** What the host keeps of an input until the methods are done. */
+function takeInput(
+  ledger: Ledger,
+  linears: readonly LinearShape[],
+  needs: NeedsOf,
+  rows: number,
+): { drop(): void }[] {
+  const [{ columns } = { columns: 0 }] = linears;
+  const some = (key: keyof CalibrationNeeds) => linears.some((linear) => needs(linear)?.[key]);
+  return [
+    ...some("gram") ? [ledger.take("host", "Gram matrices", 8 * columns ** 2)] : [],
+    ...some("sample") ? [ledger.take("host", "samples of inputs", 4 * rows * columns)] : [],
+  ];
+}
+
+/** The method on the layer that takes most. */
+function takeWork(ledger: Ledger, linears: readonly LinearShape[]): void {
+  const bytes = linears.map(({ rows, columns }) =>
+    8 * columns * (WORKING_GRAMS * columns + WORKING_WEIGHTS * rows)
+  );
+  if (bytes.length > 0) ledger.take("host", "the method on a layer", Math.max(...bytes)).drop();
 }

@@ -100,7 +100,8 @@ function blockedBy(
   return null;
 }
 
-function taskOf(stage: PlannedStage, plan: Plan, equipoise: CodeVersion): StageTask {
+/** A stage of a plan as executors take it. */
+export function taskOf(stage: PlannedStage, plan: Plan, equipoise: CodeVersion): StageTask {
   const { key, id, identity } = stage;
   const { folder, name } = plan.experiment;
   const upstream = chainOf(stage, plan);

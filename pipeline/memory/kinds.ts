@@ -23,6 +23,7 @@ const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
     "activations",
   ],
   [/^gradient( of |$)|^final gradient$/, "gradients of activations"],
+  [/^(Gram matrix|probe|sample) of /, "Gram matrices"],
   [/^scratch of /, "scratch and logits chunk"],
   [/^(hidden states of |)logits$/, "logits"],
   [

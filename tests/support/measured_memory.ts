@@ -9,6 +9,7 @@ import { PatternModel } from "../../pipeline/bench/models.ts";
 import { trainByteLevelBpe } from "../../pipeline/data/byte_level_bpe.ts";
 import type { DeviceName } from "../../pipeline/executors/devices.ts";
 import { LocalExecutor } from "../../pipeline/executors/local.ts";
+import { taskOf } from "../../pipeline/executors/schedule.ts";
 import { planExperiment } from "../../pipeline/experiment.ts";
 import { Store } from "../../pipeline/graph/store.ts";
 import { parseConfig } from "../../pipeline/models/config.ts";
@@ -56,14 +57,7 @@ export async function measureMemory(
       device,
       stages: new URL("../../pipeline/stages/registry.ts", import.meta.url).href,
     });
-    await executor.submit({
-      key: stage.key,
-      id: stage.id,
-      identity: stage.identity,
-      folder: plan.experiment.folder,
-      experiment: plan.experiment.name,
-      equipoise: { version: "test", commit: null },
-    });
+    await executor.submit(taskOf(stage, plan, { version: "test", commit: null }));
     for (let done = false; !done;) {
       for (const event of await executor.poll()) {
         if (event.kind === "failed") throw new Error(`${stage.id}: ${event.message}`);

@@ -43,7 +43,7 @@ const BLOCK_SIZE = 24;
 /** Steps of a cycle, after which the basis shrinks to the best approximations. */
 const STEPS = 8;
 
-/** Cycles after which the caller should take another method. */
+/** Cycles that cost about as much as the full decomposition. */
 const MOST_CYCLES = 80;
 
 /** Rows of the basis for a rank; maps must have more in both directions. */
@@ -57,13 +57,17 @@ function keptSize(rank: number): number {
 
 /**
  * The `rank` leading singular values and vectors, each with residuals of at most
- * {@linkcode RESIDUAL_TOLERANCE}, or null if they are not found in reasonable time. When they have
+ * {@linkcode RESIDUAL_TOLERANCE}, or null if `mostCycles` are too few. When they have
  * converged, a cycle from random directions beside them looks for copies of singular values that were
  * missed.
  *
  * @throws {RangeError} if the map is smaller than {@linkcode basisSize}.
  */
-export function blockLanczos(map: LinearMap, rank: number): SvdRows | null {
+export function blockLanczos(
+  map: LinearMap,
+  rank: number,
+  mostCycles: number = MOST_CYCLES,
+): SvdRows | null {
   const room = basisSize(rank);
   if (Math.min(map.rows, map.columns) < room) {
     throw new RangeError(
@@ -73,7 +77,7 @@ export function blockLanczos(map: LinearMap, rank: number): SvdRows | null {
   const basis = new Basis(map, room);
   basis.startAgain(0);
   let confirmed: Float64Array | null = null;
-  for (let cycle = 0; cycle < MOST_CYCLES; cycle++) {
+  for (let cycle = 0; cycle < mostCycles; cycle++) {
     const { values, residuals } = basis.grow();
     const largest = values[0]!;
     // Half of what is promised: the other half is for rounding.

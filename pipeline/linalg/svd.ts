@@ -92,7 +92,7 @@ function rotateUntilOrthogonal(images: Matrix, turned: Matrix): void {
       { length: size },
       (_, i) => dot(values, i * columns, values, i * columns, columns),
     );
-    const negligible = (size * Number.EPSILON) ** 2 *
+    const negligible = Number.EPSILON ** 2 *
       squares.reduce((most, square) => Math.max(most, square), 0);
     let rotations = 0;
     for (let i = 0; i < size; i++) {
@@ -136,7 +136,7 @@ function permuteRows({ rows, columns, values }: Matrix, order: readonly number[]
 /** Rows of length 1; in the place of those that are nothing but rounding, other directions. */
 function normalizeRows(rows: Matrix, norms: Float64Array): void {
   const { columns, values } = rows;
-  const negligible = rows.rows * Number.EPSILON * (norms[0] ?? 0);
+  const negligible = Number.EPSILON * (norms[0] ?? 0);
   const count = norms.findIndex((norm) => norm <= negligible);
   const certain = count < 0 ? rows.rows : count;
   for (let i = 0; i < certain; i++) scaleVector(values, i * columns, 1 / norms[i]!, columns);

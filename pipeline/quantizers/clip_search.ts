@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 /**
- * The grid of a block of weights: of its whole range, or of the shrunk range that loses least, as the
+ * The grid of a block of weights: of its range, or of the shrunk range that loses least, as the
  * released code of GPTQ searches it (`mse` of `quant.py`).
  *
  * @module
@@ -25,23 +25,25 @@ export interface GridRule {
   readonly bits: IntegerBits;
   /** Whether the range is the same on both sides of 0. */
   readonly symmetric: boolean;
-  /** The search for a smaller range; null for the whole range. */
+  /** Factor of the range between the smallest and the largest weight. */
+  readonly range: number;
+  /** The search for a smaller range than that; null for none. */
   readonly clip: ClipSearch | null;
 }
 
 /** The grid for the `values` of a block. */
-export function blockGrid(values: Float64Array, { bits, symmetric, clip }: GridRule): Grid {
+export function blockGrid(values: Float64Array, { bits, symmetric, range, clip }: GridRule): Grid {
   let minimum = Infinity;
   let maximum = -Infinity;
   for (let index = 0; index < values.length; index++) {
     minimum = Math.min(minimum, values[index]!);
     maximum = Math.max(maximum, values[index]!);
   }
-  let best = fitGrid(minimum, maximum, bits, symmetric);
+  let best = fitGrid(range * minimum, range * maximum, bits, symmetric);
   if (clip === null) return best;
   let least = Infinity;
   for (let step = 0; step < Math.trunc(clip.max_shrink * clip.grid); step++) {
-    const kept = 1 - step / clip.grid;
+    const kept = range * (1 - step / clip.grid);
     const grid = fitGrid(kept * minimum, kept * maximum, bits, symmetric);
     const error = errorOf(values, grid, bits, clip.exponent, least);
     if (error < least) {

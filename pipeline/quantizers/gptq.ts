@@ -36,6 +36,10 @@ const parameters = z.strictObject({
       "What a grid inside a block of inputs is fitted to: weights without the corrections of that " +
         "block, as in the released code, or with them.",
     ),
+  range: z.number().positive().max(1).default(1)
+    .describe(
+      "Factor of the range of every block; the code of MagR uses 0.8 at 2 bits and 0.9 at 3.",
+    ),
   mse: z.boolean().default(false)
     .describe("Search each block for the smaller range that loses least."),
   mse_grid: z.int().positive().default(100)
@@ -151,6 +155,7 @@ function ruleOf(options: GptqParameters): ColumnRule {
   return {
     bits: options.bits,
     symmetric: options.symmetric,
+    range: options.range,
     clip: options.mse ? { grid, max_shrink, exponent } : null,
     groupSize: options.group_size,
     blockRows: options.block_rows,

@@ -250,6 +250,15 @@ Deno.test("the clip search lowers what it minimizes, and one step is no search",
   assert(found.filter((error, block) => error < 0.9 * whole[block]!).length > found.length / 2);
 });
 
+Deno.test("a range of 0.8 makes every step 0.8 times as large", () => {
+  const grids = { static_groups: true, bits: 2 } as const;
+  const [whole, shrunk] = [quantize(grids), quantize({ ...grids, range: 0.8 })];
+  whole.scales.forEach((scale, block) => {
+    assert(Math.abs(shrunk.scales[block]! / scale - 0.8) < 1e-6);
+  });
+  assert.deepEqual(shrunk.zeros, whole.zeros);
+});
+
 Deno.test("dead inputs: weights become 0, all others as if they were not there", () => {
   const gram = silence(GRAM, [...Array(32).keys()].map((index) => index + 64));
   const weight = quantize({}, gram);

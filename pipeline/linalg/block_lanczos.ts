@@ -23,7 +23,9 @@ import { dot } from "./vectors.ts";
 
 /** A linear map of vectors with `columns` elements to vectors with `rows` elements. */
 export interface LinearMap {
+  /** Elements of images. */
   readonly rows: number;
+  /** Elements of vectors that it maps. */
   readonly columns: number;
   /** Images of vectors, in rows: `[k, columns]` to `[k, rows]`. */
   apply(vectors: Matrix): Matrix;

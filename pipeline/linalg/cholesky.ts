@@ -17,6 +17,7 @@ export class NotPositiveDefiniteError extends UserError {
   /** What is left of its diagonal element after elimination; positive for a definite matrix. */
   readonly value: number;
 
+  /** For a matrix of `size` rows. */
   constructor(size: number, pivot: number, value: number) {
     super(
       `A matrix [${size}, ${size}] is not positive definite: pivot ${pivot} is ${value}, not a ` +

@@ -6,17 +6,25 @@
 
 /** A matrix; element `(i, j)` is `values[i * columns + j]`. */
 export interface Matrix {
+  /** Number of rows. */
   readonly rows: number;
+  /** Number of columns. */
   readonly columns: number;
+  /** `[rows, columns]`, row by row. */
   readonly values: Float64Array;
 }
 
 /** A rectangle of a matrix, where it lies; element `(i, j)` is `values[offset + i * stride + j]`. */
 export interface Block {
+  /** Number of rows. */
   readonly rows: number;
+  /** Number of columns. */
   readonly columns: number;
+  /** The values of the whole matrix. */
   readonly values: Float64Array;
+  /** Place of the first element in `values`. */
   readonly offset: number;
+  /** Elements from one row to the next. */
   readonly stride: number;
 }
 

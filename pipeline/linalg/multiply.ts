@@ -22,7 +22,9 @@ import {
 
 /** Which factors of a product are used transposed; none where nothing is said. */
 export interface Transposition {
+  /** Use the left factor transposed. */
   readonly transposeLeft?: boolean;
+  /** Use the right factor transposed. */
   readonly transposeRight?: boolean;
 }
 

@@ -14,7 +14,9 @@ const PANEL_ROWS = 32;
 
 /** `A = L Q` with a lower triangle L `[m, m]` and orthonormal rows of Q `[m, n]`. */
 export interface LowerOrthogonal {
+  /** `[m, m]`, zeros above the diagonal. */
   readonly lower: Matrix;
+  /** `[m, n]`. */
   readonly rows: Matrix;
 }
 

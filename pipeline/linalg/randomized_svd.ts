@@ -36,7 +36,8 @@ export interface RandomizedSvdOptions {
  * import { randomizedSvd } from "./randomized_svd.ts";
  *
  * const ones = matrix(4, 9, new Float64Array(36).fill(1));
- * assert(Math.abs(randomizedSvd(ones, 1).singularValues[0] - 6) < 1e-14);
+ * const [value = 0] = randomizedSvd(ones, 1).singularValues;
+ * assert(Math.abs(value - 6) < 1e-14);
  * ```
  *
  * @throws {RangeError} if the rank is not a whole number from 0 to the smaller of m and n, another

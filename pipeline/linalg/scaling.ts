@@ -9,6 +9,7 @@ import { type Matrix, matrix } from "./matrix.ts";
 
 /** A matrix as `factor * scaled`. */
 export interface Scaled {
+  /** Largest magnitude in [1, 2), or 0. */
   readonly scaled: Matrix;
   /** A power of two, so that scaling rounds nothing. */
   readonly factor: number;

@@ -10,7 +10,7 @@
 
 import { type Matrix, matrix } from "./matrix.ts";
 
-/** Turns that no root has ever needed; each at least halves the interval when progress is poor. */
+/** More turns than any root takes: interpolation needs about ten, and halving an interval 60. */
 const MOST_TURNS = 200;
 
 /** An eigenvalue as the pole next to it and the distance from there, which keeps small gaps exact. */

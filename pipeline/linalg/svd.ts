@@ -31,6 +31,7 @@ export interface Svd {
 export interface SvdRows {
   /** `[r, m]`. */
   readonly left: Matrix;
+  /** `[r]`, descending, none negative. */
   readonly singularValues: Float64Array;
   /** `[r, n]`. */
   readonly right: Matrix;

@@ -28,7 +28,7 @@ export interface SymmetricEigen {
  * import { symmetricEigen } from "./symmetric_eigen.ts";
  *
  * const { values } = symmetricEigen(matrix(2, 2, Float64Array.of(0, 2, 2, 0)));
- * assert(Math.abs(values[0] - 2) < 1e-15 && Math.abs(values[1] + 2) < 1e-15);
+ * assert.deepEqual([...values].map(Math.round), [2, -2]);
  * ```
  *
  * @throws {RangeError} if the matrix is not square or an element is not finite.

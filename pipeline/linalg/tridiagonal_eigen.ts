@@ -14,7 +14,9 @@ import { rotate } from "./vectors.ts";
 
 /** Eigenvalues, ascending, and eigenvectors in the columns of a matrix. */
 export interface AscendingEigen {
+  /** `[n]`, ascending. */
   readonly values: Float64Array;
+  /** `[n, n]`; column j belongs to value j. */
   readonly vectors: Matrix;
 }
 

@@ -17,6 +17,7 @@ const SMALL = 256;
 
 /** A symmetric positive semidefinite map, without its elements. */
 export interface SymmetricOperator {
+  /** Rows, and columns. */
   readonly size: number;
   /** Images of vectors that lie in rows: `[k, size]` to `[k, size]`. */
   apply(vectors: Matrix): Matrix;
@@ -81,14 +82,14 @@ export function truncatedSvd(source: Matrix, rank: number): Svd {
  *
  * ```ts
  * import assert from "node:assert/strict";
- * import { matrix } from "./matrix.ts";
+ * import { type Matrix, matrix } from "./matrix.ts";
  * import { multiply } from "./multiply.ts";
  * import { leadingEigenvectors } from "./truncated_svd.ts";
  *
  * const factor = matrix(2, 2, Float64Array.of(1, 0, 0, 2));
  * const square = {
  *   size: 2,
- *   apply: (x) => multiply(multiply(x, factor), factor, { transposeRight: true }),
+ *   apply: (x: Matrix) => multiply(multiply(x, factor), factor, { transposeRight: true }),
  * };
  * assert.deepEqual([...leadingEigenvectors(square, 1).values], [4]);
  * ```

@@ -13,6 +13,7 @@ import { DeviceBlock } from "./device_block.ts";
 import { SAMPLE_ROWS } from "./input_sample.ts";
 import type { CalibrationNeeds } from "./layer_calibration.ts";
 import { type CalibrationOptions, calibrationShape } from "./options.ts";
+import { OutputNorm } from "./output_error.ts";
 
 /**
  * What methods hold besides while they work on a layer, in float64: copies of its Gram matrix (damped,
@@ -56,6 +57,8 @@ export function rehearseCalibration(
     takeWork(ledger, blockLinears(config, layer).filter((linear) => needs(linear)?.gram));
     held.forEach((matrix) => matrix.drop());
   }
+  new OutputNorm(device, Math.max(...blockLinears(config, 0).map(({ columns }) => columns)))
+    [Symbol.dispose]();
   if (after !== null) {
     for (const { name, path } of blockLinears(config, 0)) {
       block.reallocate(name, after.moduleFormat(path));

@@ -17,6 +17,9 @@ import type { ModelFolder } from "../models/model_folder.ts";
 /** Hidden states between two blocks, while a stage runs. */
 const SCRATCH_FILE = "hidden_states.tmp";
 
+/** What every calibrated stage reads: the error of a layer's outputs is measured for every method. */
+export const MEASURED: CalibrationNeeds = { gram: true, sample: false };
+
 /** What a stage adds to its `calibration:`. */
 export interface StageCalibration extends Pick<CalibrationRun, "needs" | "visit" | "replace"> {
   /** The model that reads the text. */

@@ -18,7 +18,7 @@ import { withError } from "../initializers/pooled_error.ts";
 import { initializerFor, type InitializerParameters } from "../initializers/registry.ts";
 import type { LinearShape } from "../models/architecture.ts";
 import type { ModelFolder } from "../models/model_folder.ts";
-import { jointNeeds, runCalibration } from "./calibration_run.ts";
+import { jointNeeds, MEASURED, runCalibration } from "./calibration_run.ts";
 import { type ChosenQuantizer, openOriginal, quantizerOfBase } from "./original_model.ts";
 import { OwnBase } from "./own_base.ts";
 
@@ -45,8 +45,7 @@ export function initializerNeeds(
   targets: TargetShapes,
 ): NeedsOf {
   const needs = jointNeeds([
-    // For the calibrated error, which is measured for every method.
-    { gram: true, sample: false },
+    MEASURED,
     initializerFor(method).calibration?.(method),
     quantizer?.method.calibration?.(quantizer.parameters),
   ]);

@@ -14,6 +14,7 @@ import {
   type CalibrationOptions,
   calibrationSources,
 } from "../calibration/options.ts";
+import { outputError } from "../calibration/output_error.ts";
 import { rehearseCalibration } from "../calibration/rehearse.ts";
 import { UserError } from "../errors.ts";
 import type { Stage } from "../graph/stage.ts";
@@ -23,8 +24,8 @@ import type { ModelConfig } from "../models/config.ts";
 import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
 import { copyPlainTensors, ModelWriter, plainOutlines } from "../models/model_writer.ts";
 import { formatBytes, weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
-import { weightBytes } from "../formats/host_weight.ts";
-import { jointNeeds, runCalibration } from "./calibration_run.ts";
+import { dequantizeHost, weightBytes } from "../formats/host_weight.ts";
+import { jointNeeds, MEASURED, runCalibration } from "./calibration_run.ts";
 import { preprocessorFor, preprocessorSchema } from "../preprocessors/registry.ts";
 import { inputOutline, plainOutline, readOutline } from "./outline.ts";
 import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
@@ -111,7 +112,13 @@ export const quantize: Stage<QuantizeParameters> = {
         ledger.take("host", "a layer", 4 * largestLinear(source.config));
         if (calibration !== undefined) {
           const replaced = calibration.activations === "quantized" ? after : null;
-          rehearseCalibration(device, source, replaced, calibration, () => needsOf(parameters));
+          rehearseCalibration(
+            device,
+            source,
+            replaced,
+            calibration,
+            () => jointNeeds([MEASURED, needsOf(parameters)]),
+          );
         }
         for (const { rows, columns } of modelLinears(source.config)) {
           // One byte for each code before they are packed.
@@ -137,6 +144,7 @@ export const quantize: Stage<QuantizeParameters> = {
     }
     const quantizer = quantizerFor(options);
     const format = quantizer.format(options);
+    const needs = () => jointNeeds([MEASURED, needsOf(parameters)]);
     const linears = modelLinears(source.config);
     using writer = new ModelWriter(context.folder, [
       ...linears.flatMap((linear) =>
@@ -173,16 +181,22 @@ export const quantize: Stage<QuantizeParameters> = {
       return weight;
     };
     const facts: Record<string, string | number> = {};
+    let error = 0;
     if (calibration === undefined) linears.forEach((linear) => quantizeLayer(linear));
     else {
+      const device = await context.device();
+      const visit = async (linear: LinearShape, inputs?: LayerCalibration) => {
+        const weight = quantizeLayer(linear, inputs);
+        const dense = memory.subarray(0, linear.rows * linear.columns);
+        if (inputs !== undefined) {
+          error += await outputError(device, inputs.gram, dense, dequantizeHost(weight));
+        }
+        return weight;
+      };
+      const replace = replacement(calibration);
       Object.assign(
         facts,
-        await runCalibration(context, calibration, {
-          source,
-          needs: () => needsOf(parameters),
-          visit: quantizeLayer,
-          replace: replacement(calibration),
-        }),
+        await runCalibration(context, calibration, { source, needs, visit, replace }),
       );
     }
     await copyPlainTensors(source, writer);
@@ -200,7 +214,12 @@ export const quantize: Stage<QuantizeParameters> = {
       folder,
     );
     return {
-      metrics: quantized ? { bits_per_weight: { value: 8 * bytes / weights } } : {},
+      metrics: {
+        ...(quantized ? { bits_per_weight: { value: 8 * bytes / weights } } : {}),
+        ...(calibration === undefined ? {} : {
+          calibrated_error: { value: error / linears.length, protocol: "mean over layers" },
+        }),
+      },
       facts: {
         quantizer: quantizer.describe(options),
         quantized_weights: weights,

@@ -116,6 +116,17 @@ Deno.test("calibration decides codes, in every mode, and leaves nothing else beh
     assert.notDeepEqual(full.slice(7), quantized.slice(7));
     assert.notDeepEqual(seeded, quantized);
 
+    // One Gram matrix for all: the error that GPTQ minimizes is measured for any method.
+    const errors: Record<string, number> = {};
+    for (const method of ["gptq", "rtn", "none"]) {
+      const quantizer = method === "none" ? { method } : { ...gptq, method };
+      const calibration = { data, samples: 4, length: 32, activations: "full" };
+      const { metrics } = await bench.run(quantize, method, { model, quantizer, calibration });
+      errors[method] = metrics.calibrated_error?.value ?? NaN;
+    }
+    assert.equal(errors.none, 0);
+    assert((errors.gptq ?? NaN) < 0.9 * (errors.rtn ?? NaN), JSON.stringify(errors));
+
     const preprocess = { method: "magr", alpha: 0.01 };
     const calibration = { data, samples: 4, length: 32 };
     const { facts } = await bench.run(quantize, "magr", { ...base, preprocess, calibration });

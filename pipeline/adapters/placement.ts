@@ -103,7 +103,8 @@ export function writeToDevice({ device, blocks }: LanguageModel, adapter: HostAd
   }
 }
 
-function writeModule(device: Device, { a, b }: LinearAdapter, module: HostModule): void {
+/** Copies the values of one layer's adapter to where it was placed. */
+export function writeModule(device: Device, { a, b }: LinearAdapter, module: HostModule): void {
   if (a !== null && module.a !== null) device.write(a.value, module.a);
   device.write(b.value, module.b);
 }

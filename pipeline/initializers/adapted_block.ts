@@ -6,13 +6,14 @@
 
 import type { Device } from "../../kernels/device.ts";
 import type { HostModule } from "../adapters/adapter.ts";
+import { writeModule } from "../adapters/placement.ts";
 import { DeviceBlock } from "../calibration/device_block.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
 import { blockLinears, type LinearShape } from "../models/architecture.ts";
 import type { Block, LinearAdapter, ModelOutline, ModelSource } from "../models/language_model.ts";
 import type { ParameterSpace } from "../models/parameters.ts";
-import { freeSlabs, placedAdapters } from "./clipped_linear.ts";
 import type { AdapterTargets } from "./model_initializer.ts";
+import { freeSlabs, placeTargets } from "./placed_adapters.ts";
 
 /** Weights that are exchanged for others of their format, and adapters that are zero until set. */
 export class AdaptedBlock {
@@ -26,7 +27,7 @@ export class AdaptedBlock {
     this.#device = device;
     this.#base = new DeviceBlock(device, base, layer);
     const shapes = blockLinears(base.config, layer);
-    const { factors, adapterOf } = placedAdapters(device, shapes, targets);
+    const { factors, adapterOf } = placeTargets(device, shapes, targets);
     this.#factors = factors;
     this.#adapters = new Map(shapes.map((shape) => [shape.path, adapterOf(shape)]));
   }
@@ -50,9 +51,7 @@ export class AdaptedBlock {
   put({ name, path }: LinearShape, weight: HostWeight, module: HostModule | null): void {
     this.#base.replace(name, weight);
     const adapter = this.#adapters.get(path);
-    if (!adapter || module === null) return;
-    if (adapter.a !== null && module.a !== null) this.#device.write(adapter.a.value, module.a);
-    this.#device.write(adapter.b.value, module.b);
+    if (adapter && module !== null) writeModule(this.#device, adapter, module);
   }
 
   /** Frees everything. */

@@ -16,6 +16,7 @@ import { AdaptedBlock } from "./adapted_block.ts";
 import type { ClippedSource, LearnedLinear } from "./clipped_linear.ts";
 import { type ClippedGridSettings, clippedWeight } from "./clipped_weight.ts";
 import { holdOut, validationShare, type WindowSplit } from "./held_out.ts";
+import { KeptBest } from "./kept_best.ts";
 import type {
   InitializedModel,
   ModelInitialization,
@@ -260,9 +261,7 @@ export function rehearseBlocks(
   new WindowPass(device, config, full.block, shape.length).release();
   units(full, (unit) => {
     const optimizers = allocateOptimizers(device, unit, options);
-    const best = [...unit.clips.slabs, ...unit.factors.slabs]
-      .map(({ name, parameters }) => device.tensor("f32", [parameters.size], `best of ${name}`));
-    best.forEach((tensor) => device.free(tensor));
+    new KeptBest(device, [...unit.clips.slabs, ...unit.factors.slabs]).release();
     optimizers.forEach(({ optimizer }) => optimizer.release());
   });
   ledger.take("host", "a layer and its codes", 9 * largest).drop();

@@ -6,13 +6,14 @@
 
 import type { ClippedGrid, Device, Operations, Tensor } from "../../kernels/device.ts";
 import type { HostModule } from "../adapters/adapter.ts";
-import { adapterParameterShapes, placeOutline } from "../adapters/placement.ts";
+import { writeModule } from "../adapters/placement.ts";
 import type { LinearShape } from "../models/architecture.ts";
-import type { Linear, LinearAdapter } from "../models/language_model.ts";
+import type { Linear } from "../models/language_model.ts";
 import { type Parameter, ParameterSpace } from "../models/parameters.ts";
 import { TensorScope } from "../models/tensor_scope.ts";
 import type { ClippedGridSettings } from "./clipped_weight.ts";
-import type { AdapterTargets } from "./model_initializer.ts";
+import type { AdapterTarget, AdapterTargets } from "./model_initializer.ts";
+import { type AdapterOf, freeSlabs, placeTargets, readModule } from "./placed_adapters.ts";
 
 /** What is clipped: a layer of the full-precision model and the grid that its weight gets. */
 export interface ClippedSource {
@@ -65,14 +66,14 @@ export class ClippedLinears {
           .map((name) => ({ name, shape: [groupsOf(shape, grid)], decay: true }))
       ),
     );
-    const placed = placedAdapters(device, sources.map(({ linear }) => linear.shape), targets);
+    const placed = placeTargets(device, sources.map(({ linear }) => linear.shape), targets);
     this.factors = placed.factors;
     this.#clipped = sources.map((source) => this.#clip(source, placed.adapterOf));
     this.layers = new Map(this.#clipped.map((layer) => [layer.linear.shape.path, layer]));
   }
 
   /** Writes the values that training starts from. */
-  fill(logit: number, moduleOf: (target: Target) => HostModule): void {
+  fill(logit: number, moduleOf: (target: AdapterTarget) => HostModule): void {
     const { device } = this.#scope;
     for (const { linear: { shape, adapter }, upper, lower } of this.#clipped) {
       const logits = new Float32Array(upper.value.size).fill(logit);
@@ -80,9 +81,7 @@ export class ClippedLinears {
       device.write(lower.value, logits);
       const target = this.#targets.get(shape.path);
       if (adapter === null || target === undefined) continue;
-      const { a, b } = moduleOf(target);
-      if (adapter.a !== null && a !== null) device.write(adapter.a.value, a);
-      device.write(adapter.b.value, b);
+      writeModule(device, adapter, moduleOf(target));
     }
   }
 
@@ -121,11 +120,9 @@ export class ClippedLinears {
       learned.set(path, {
         upper: await read(upper),
         lower: await read(lower),
-        module: adapter === null || target === undefined ? null : {
-          shape: target.shape,
-          a: adapter.a === null ? null : await read(adapter.a),
-          b: await read(adapter.b),
-        },
+        module: adapter === null || target === undefined
+          ? null
+          : await readModule(device, adapter, target.shape),
       });
     }
     return learned;
@@ -161,35 +158,6 @@ export class ClippedLinears {
       output,
       settings: { ...grid, weight: weight.values, upper: upper.value, lower: lower.value },
     };
-  }
-}
-
-type Target = { readonly linear: LinearShape; readonly shape: HostModule["shape"] };
-
-type AdapterOf = (shape: LinearShape) => LinearAdapter | null;
-
-/** Adapters, without values, on those of some layers that are targets. */
-export function placedAdapters(
-  device: Device,
-  shapes: readonly LinearShape[],
-  targets: AdapterTargets,
-): { readonly factors: ParameterSpace; readonly adapterOf: AdapterOf } {
-  const modules = new Map(
-    shapes.flatMap(({ path }) => {
-      const target = targets.get(path);
-      return target === undefined ? [] : [[path, target] as const];
-    }),
-  );
-  const factors = new ParameterSpace(device, adapterParameterShapes({ modules }));
-  const place = placeOutline({ modules });
-  return { factors, adapterOf: (shape) => place(shape, factors) };
-}
-
-/** Frees all values of a space. */
-export function freeSlabs(device: Device, { slabs }: ParameterSpace): void {
-  for (const { parameters, gradients } of slabs) {
-    device.free(parameters);
-    device.free(gradients);
   }
 }
 

@@ -6,6 +6,9 @@
 
 import { z } from "zod";
 import { RandomStream } from "../../kernels/random.ts";
+import type { HostModule } from "../adapters/adapter.ts";
+import type { AdapterShape } from "../adapters/plan.ts";
+import type { LinearShape } from "../models/architecture.ts";
 import type { Initializer } from "./initializer.ts";
 
 const parameters = z.strictObject({ method: z.literal("gaussian") });
@@ -25,15 +28,18 @@ export const gaussian: Initializer<GaussianParameters> = {
   name: "gaussian",
   summary: "A Gaussian with standard deviation 1/rank as in PEFT, B zero",
   parameters,
-  initialize({ linear, shape, seed }) {
-    const b = new Float32Array(shape.b[0] * shape.b[1]);
-    if (shape.a === null) return { module: { shape, a: null, b } };
-    const [rank, inputs] = shape.a;
-    const random = new RandomStream(seed, `initialize ${linear.path}`);
-    const a = Float32Array.from(
-      { length: rank * inputs },
-      (_, index) => random.normal(index) / rank,
-    );
-    return { module: { shape, a, b } };
-  },
+  initialize: ({ linear, shape, seed }) => ({ module: gaussianModule(linear, shape, seed) }),
 };
+
+/** See {@linkcode gaussian}. */
+export function gaussianModule(linear: LinearShape, shape: AdapterShape, seed: number): HostModule {
+  const b = new Float32Array(shape.b[0] * shape.b[1]);
+  if (shape.a === null) return { shape, a: null, b };
+  const [rank, inputs] = shape.a;
+  const random = new RandomStream(seed, `initialize ${linear.path}`);
+  const a = Float32Array.from(
+    { length: rank * inputs },
+    (_, index) => random.normal(index) / rank,
+  );
+  return { shape, a, b };
+}

@@ -16,11 +16,14 @@ import type { Progress } from "../graph/stage.ts";
 import type { LinearShape } from "../models/architecture.ts";
 import type { ModelOutline, ModelSource } from "../models/language_model.ts";
 
-/** The adapter to make for each target, by path of the linear layer. */
-export type AdapterTargets = ReadonlyMap<
-  string,
-  { readonly linear: LinearShape; readonly shape: AdapterShape }
->;
+/** A layer and the adapter to make for it. */
+export interface AdapterTarget {
+  readonly linear: LinearShape;
+  readonly shape: AdapterShape;
+}
+
+/** All targets by path of the linear layer. */
+export type AdapterTargets = ReadonlyMap<string, AdapterTarget>;
 
 /** What such a method works with, while it is only planned: no value is read. */
 export interface PlannedInitialization {

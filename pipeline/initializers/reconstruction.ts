@@ -10,9 +10,9 @@ import type { Device, Recording, Tensor } from "../../kernels/device.ts";
 import type { HiddenStates } from "../calibration/hidden_states.ts";
 import { UserError } from "../errors.ts";
 import type { ParameterSpace } from "../models/parameters.ts";
-import { TensorScope } from "../models/tensor_scope.ts";
 import { AdamW } from "../training/optimizer.ts";
 import type { WindowSplit } from "./held_out.ts";
+import { KeptBest } from "./kept_best.ts";
 
 /** A sum of squares in the objective. */
 export interface ReconstructionTerm {
@@ -88,15 +88,8 @@ export async function reconstruct(
   watch: Watch,
 ): Promise<Reconstruction> {
   const optimizers = allocateOptimizers(device, unit, options);
-  const scope = new TensorScope(device);
+  const best = new KeptBest(device, [...unit.clips.slabs, ...unit.factors.slabs]);
   try {
-    const best = [...unit.clips.slabs, ...unit.factors.slabs].map(({ name, parameters }) => ({
-      parameters,
-      kept: scope.tensor("f32", [parameters.size], `best of ${name}`),
-    }));
-    const keep = () => {
-      for (const { parameters, kept } of best) device.copy(parameters, 0, kept, 0, kept.size);
-    };
     const feed = (window: number) =>
       unit.inputs.forEach((tensor, input) => {
         const states = sources[input];
@@ -113,7 +106,7 @@ export async function reconstruct(
           `file is intact, and the model on text of its kind`,
       );
     }
-    keep();
+    best.keep();
     let least = before;
     let epochOfLeast = 0;
     let step = 0;
@@ -138,14 +131,14 @@ export async function reconstruct(
       if (now.objective >= least.objective) continue;
       least = now;
       epochOfLeast = epoch;
-      keep();
+      best.keep();
     }
-    for (const { parameters, kept } of best) device.copy(kept, 0, parameters, 0, kept.size);
+    best.restore();
     await device.settle();
     const share = ({ error }: Errors) => error === 0 ? 0 : error / square;
     return { before: share(before), after: share(least), epoch: epochOfLeast };
   } finally {
-    scope.release();
+    best.release();
     for (const { optimizer } of optimizers) optimizer.release();
   }
 }

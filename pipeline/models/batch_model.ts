@@ -21,6 +21,18 @@ import { UserError } from "../errors.ts";
 import type { ParameterSlab } from "./parameters.ts";
 import { TensorScope } from "./tensor_scope.ts";
 
+/** Squared distance of the last hidden states from given ones, as a term of the loss. */
+export interface HiddenLoss {
+  /** Which hidden states: behind the final normalization, or before it. */
+  readonly at: "final_norm" | "last_block";
+  /** `[T, hidden]`: what they should be; to be filled with the tokens. */
+  readonly target: Tensor;
+  /** The loss that is differentiated gets `scale` times the sum of all squares. */
+  readonly scale: number;
+  /** `[T]`, written by both recordings: the sum of squares of each token. */
+  readonly losses: Tensor;
+}
+
 /** How a {@linkcode BatchModel} is set up. */
 export interface BatchOptions extends BatchShape {
   /**
@@ -30,6 +42,8 @@ export interface BatchOptions extends BatchShape {
   readonly checkpointing?: boolean;
   /** Key of dropout (see `kernels/device.ts`), if adapters were made with one. */
   readonly dropoutKey?: Tensor | null;
+  /** Added to the weighted sum of token losses. Default: nothing. */
+  readonly hiddenLoss?: HiddenLoss | null;
 }
 
 /** The head on some tokens at once. */
@@ -67,6 +81,7 @@ export class BatchModel {
   readonly #inputs: readonly Tensor[];
   readonly #activations: readonly BlockActivations[];
   readonly #checkpointing: boolean;
+  readonly #hiddenLoss: HiddenLoss | null;
   readonly #scope: TensorScope;
   #forwardBackward: Recording | null = null;
 
@@ -88,6 +103,7 @@ export class BatchModel {
     this.slabs = model.parameters.slabs;
     this.dropoutKey = options.dropoutKey ?? null;
     this.#checkpointing = options.checkpointing === true;
+    this.#hiddenLoss = options.hiddenLoss ?? null;
     const scope = this.#scope = new TensorScope(device);
     this.tokens = scope.tensor("u32", [count], "tokens");
     this.targets = scope.tensor("u32", [count], "targets");
@@ -220,6 +236,29 @@ export class BatchModel {
       ...(gradFinal === null ? {} : { gradHidden: gradFinal }),
       ...(gradFinal === null || head.gradient === null ? {} : { gradHead: head.gradient }),
     });
+    this.#recordHiddenLoss(operations, "final_norm", gradFinal);
+    // With gradients it follows the backward pass of the final normalization.
+    if (gradFinal === null) this.#recordHiddenLoss(operations, "last_block", null);
+  }
+
+  /** Adds to `gradient`, of the hidden states at this place. */
+  #recordHiddenLoss(
+    operations: Operations,
+    place: HiddenLoss["at"],
+    gradient: Tensor | null,
+  ): void {
+    if (this.#hiddenLoss?.at !== place) return;
+    const { target, scale, losses } = this.#hiddenLoss;
+    const prediction = place === "final_norm"
+      ? this.final
+      : at(this.#inputs, this.#model.config.layers);
+    operations.squaredError({
+      prediction,
+      target,
+      scale,
+      losses,
+      ...(gradient === null ? {} : { gradient, accumulate: true }),
+    });
   }
 
   #recordBackward(
@@ -237,6 +276,7 @@ export class BatchModel {
       gradWeight: finalNorm.gradient,
       epsilon: config.normEpsilon,
     });
+    this.#recordHiddenLoss(operations, "last_block", gradient);
     const lowest = embedding.gradient === null ? blocks.findIndex(blockTrains) : 0;
     for (let layer = config.layers - 1; layer >= lowest && lowest >= 0; layer--) {
       // The last block's activations are still there; those of the others were overwritten.

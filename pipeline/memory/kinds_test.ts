@@ -48,6 +48,12 @@ Deno.test("every tensor of every stage has a kind", async () => {
       ["initialize", { form: "full" }],
       training(),
     ]),
+    ...await forecastChain(CONFIG, [
+      QUANTIZED,
+      LORA,
+      training({ scheme: { method: "xgblora", rounds: 2, penalty: 0.1 } }),
+      EVALUATION,
+    ]),
   ]);
   assert.ok(labels.length > 300, `${labels.length} tensors`);
   assert.deepEqual(labels.filter((label) => kindOf(label) === null), []);

@@ -60,6 +60,21 @@ Deno.test("every kind of a 7B plan is what its shapes say", async () => {
   assert.equal(sum, memory.device?.peak);
 });
 
+Deno.test("boosting keeps the boosters of all rounds, and optimizes those of one", async () => {
+  const [, , trained] = await forecastChain(SEVEN_BILLION, [
+    QUANTIZED,
+    ["initialize", { form: "lora", rank: 1 }],
+    training({ length: 2048, scheme: { method: "xgblora", rounds: 2 } }),
+  ]);
+  assert.ok(trained);
+  const memory = rehearse(trained, GPU);
+  const booster = 32 * (4 * 2 * 4096 + 3 * (4096 + 11008));
+  assert.equal(bytesOf(memory, "trained parameters"), 4 * booster);
+  assert.equal(bytesOf(memory, "gradients"), 4 * booster);
+  assert.equal(bytesOf(memory, "optimizer moments"), 8 * booster);
+  assert.equal(bytesOf(memory, "adapter"), 2 * 4 * booster);
+});
+
 Deno.test("without checkpointing every block keeps its activations", async () => {
   const [on, off] = [await sevenBillion(true), await sevenBillion(false)];
   const kept = bytesOf(off, "activations") ?? 0;

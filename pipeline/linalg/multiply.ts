@@ -99,9 +99,8 @@ export function multiplyInto(
     for (let step = 0; step < a.steps; step += BLOCK_DEPTH) {
       const depth = Math.min(BLOCK_DEPTH, a.steps - step);
       pack(kernel.right, PANEL_COLUMNS, b, column, columns, step, depth);
-      // Blocks above the diagonal are left out; those that it crosses are computed and not written.
-      const firstRow = lowerOnly ? column - column % BLOCK_ROWS : 0;
-      for (let row = firstRow; row < a.lanes; row += BLOCK_ROWS) {
+      // Above row `column` these columns are above the diagonal.
+      for (let row = lowerOnly ? column : 0; row < a.lanes; row += BLOCK_ROWS) {
         const rows = Math.min(BLOCK_ROWS, a.lanes - row);
         const needed = lowerOnly ? Math.min(columns, row + rows - column) : columns;
         const panels = Math.ceil(needed / PANEL_COLUMNS);
@@ -133,7 +132,10 @@ function lanesOf(
     : { lanes: rows, steps: columns, values, offset, laneStride: stride, stepStride: 1 };
 }
 
-/** Copies lanes into groups of `width`, each group step by step; missing lanes become zeros. */
+/**
+ * Copies lanes into groups of `width`, each group step by step. Lanes that the last group lacks keep
+ * what was there: nobody looks at their results.
+ */
 function pack(
   target: Float64Array,
   width: number,
@@ -148,7 +150,6 @@ function pack(
   for (let group = 0; group < lanes; group += width) {
     const existing = Math.min(width, lanes - group);
     const start = group * depth;
-    if (existing < width) target.fill(0, start, start + width * depth);
     if (stepStride === 1) {
       for (let lane = 0; lane < existing; lane++) {
         const from = origin + (group + lane) * laneStride;

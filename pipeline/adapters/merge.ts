@@ -12,7 +12,11 @@
 
 import { UserError } from "../errors.ts";
 import type { HostDenseWeight, HostIntegerWeight } from "../formats/host_weight.ts";
+import type { HostMixedWeight } from "../formats/mixed_weight.ts";
 import type { HostModule } from "./adapter.ts";
+
+/** Weights in blocks with a scale and a float zero each, whatever their codes are. */
+export type HostBlockWeight = HostIntegerWeight | HostMixedWeight;
 
 /**
  * `(scale / pool) B A`, `[rows / repeat, columns / pool]` in float64: what the adapter adds to each
@@ -53,11 +57,11 @@ function addUpdate({ shape, a, b }: HostModule, output: number, row: Float64Arra
  *
  * @throws {UserError} If the adapter's tiles do not contain whole quantization blocks.
  */
-export function mergeIntoZeros(
-  weight: HostIntegerWeight,
+export function mergeIntoZeros<Weight extends HostBlockWeight>(
+  weight: Weight,
   module: HostModule,
   path: string,
-): HostIntegerWeight {
+): Weight {
   const { pool, repeat } = module.shape;
   const { blockRows, blockColumns, rows, columns } = weight;
   if (pool % blockColumns !== 0 || repeat % blockRows !== 0) {
@@ -102,7 +106,7 @@ export function mergeIntoDense(weight: HostDenseWeight, module: HostModule): Hos
 }
 
 /** Root mean square of the movement of the zeros, in steps of the integer grid. */
-export function zeroMovement(before: HostIntegerWeight, after: HostIntegerWeight): number {
+export function zeroMovement(before: HostBlockWeight, after: HostBlockWeight): number {
   let sum = 0;
   for (let block = 0; block < before.zeros.length; block++) {
     sum += (after.zeros[block]! - before.zeros[block]!) ** 2;

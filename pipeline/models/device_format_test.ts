@@ -14,13 +14,8 @@ import { openTensors } from "../formats/hugging_face.ts";
 import { type HostMixedWeight, type MixedBits, packMixedCodes } from "../formats/mixed_weight.ts";
 import { SafetensorsWriter } from "../formats/safetensors.ts";
 import { upload } from "./device_weight.ts";
-import {
-  formatBytes,
-  moduleFormat,
-  readWeight,
-  weightOutlines,
-  weightTensors,
-} from "./quantized_tensors.ts";
+import { formatBytes, moduleFormat, weightOutlines, weightTensors } from "./quantized_tensors.ts";
+import { readWeight } from "./weight_reader.ts";
 
 const [ROWS, COLUMNS, GROUP] = [6, 64, 16];
 const random = new RandomStream(1, "device format test");

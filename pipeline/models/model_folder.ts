@@ -15,13 +15,8 @@ import type { Piece } from "../formats/safetensors.ts";
 import { EMBEDDING, HEAD, type LinearShape, modelLinears, plainTensors } from "./architecture.ts";
 import { type ModelConfig, parseConfig } from "./config.ts";
 import type { ModelSource } from "./language_model.ts";
-import {
-  expectShape,
-  type ModuleFormat,
-  readWeight,
-  type WeightDtype,
-  weightOutlines,
-} from "./quantized_tensors.ts";
+import { type ModuleFormat, type WeightDtype, weightOutlines } from "./quantized_tensors.ts";
+import { expectShape, readWeight } from "./weight_reader.ts";
 
 const integerBlocks = {
   bits: z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4), z.literal(8)]),

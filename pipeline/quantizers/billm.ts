@@ -30,10 +30,10 @@ const parameters = z.strictObject({
     .describe("Inputs of a block, whose scales are its own; divides every layer's inputs."),
   salience: z.enum(["hessian", "magnitude"]).default("hessian")
     .describe("What ranks columns: w^2 / U_jj^2 with the factor U of the inverse Hessian, or |w|."),
-  rules: z.enum(["code", "paper"]).default("code")
+  rules: z.enum(["paper", "code"]).default("paper")
     .describe(
-      "code: both searches run on the salience, up to 49 salient columns, percentiles, means. " +
-        "paper: on the weights, 3 to 30 columns, shares of the largest weight, no means.",
+      "paper: both searches run on the weights, 3 to 30 salient columns, shares of the largest " +
+        "weight, no means. code: on the salience, 1 to 49 columns, percentiles, means.",
     ),
   compensation: z.enum(["diagonal", "exact"]).default("diagonal")
     .describe("diagonal: errors divided by U_jj, as published; exact: the least-squares optimum."),

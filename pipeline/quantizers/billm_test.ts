@@ -37,7 +37,7 @@ function quantize(
 
 const VARIANTS = [
   {},
-  { rules: "paper" },
+  { rules: "code" },
   { salience: "magnitude" },
   { compensation: "exact" },
 ] as const;

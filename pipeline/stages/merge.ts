@@ -147,14 +147,14 @@ async function writeMerged(
       result = module === undefined ? dense : mergeIntoDense(dense, module);
     } else if (module === undefined) {
       result = weight;
-    } else if (weight.format === "integer") {
+    } else if (weight.format === "integer" || weight.format === "mixed") {
       result = mergeIntoZeros(weight, module, linear.path);
       square += zeroMovement(weight, result) ** 2;
       merged++;
     } else {
       throw new UserError(
         `Cannot merge the ${adapter.description.form} adapter of ${linear.path} exactly: its weight ` +
-          `is ${weight.format}, which has no zero points`,
+          `is ${weight.format}, which has no zero points of consecutive inputs`,
       );
     }
     for (const { name, values } of weightTensors(linear.path, result)) writer.write(name, values);

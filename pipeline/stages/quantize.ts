@@ -23,7 +23,12 @@ import { type LinearShape, modelLinears } from "../models/architecture.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { ModelFolder, type QuantizationConfig } from "../models/model_folder.ts";
 import { copyPlainTensors, ModelWriter, plainOutlines } from "../models/model_writer.ts";
-import { formatBytes, weightOutlines, weightTensors } from "../models/quantized_tensors.ts";
+import {
+  formatBytes,
+  weightOutlines,
+  weightParts,
+  weightTensors,
+} from "../models/quantized_tensors.ts";
 import { dequantizeHost, weightBytes } from "../formats/host_weight.ts";
 import { jointNeeds, MEASURED, runCalibration } from "./calibration_run.ts";
 import { preprocessorFor, preprocessorSchema } from "../preprocessors/registry.ts";
@@ -99,7 +104,8 @@ export const quantize: Stage<QuantizeParameters> = {
       : readOutline((await resolve({ reference: model, path: "model" }))[0] ?? "");
     const format = quantizerFor(options).format(options);
     for (const { path, rows, columns } of modelLinears(source.config)) {
-      if (Number.isInteger(formatBytes(format, rows, columns))) continue;
+      const shapes = weightParts(format, rows, columns).map(({ shape }) => shape);
+      if (shapes.flat().every(Number.isInteger)) continue;
       throw new UserError(
         `The blocks of ${quantizerFor(options).describe(options)} do not divide ${path}`,
       );
@@ -155,6 +161,7 @@ export const quantize: Stage<QuantizeParameters> = {
     // One layer at a time, all in the same place.
     const memory = new Float32Array(largestLinear(source.config));
     let bytes = 0;
+    let parameterBits = 0;
     let weights = 0;
     let done = 0;
     const quantizeLayer = (linear: LinearShape, inputs?: LayerCalibration) => {
@@ -176,6 +183,7 @@ export const quantize: Stage<QuantizeParameters> = {
       );
       for (const { name, values } of weightTensors(path, weight)) writer.write(name, values);
       bytes += weightBytes(weight);
+      parameterBits += rows * columns * (quantizer.parameterBits?.(weight, options) ?? 0);
       weights += rows * columns;
       done++;
       return weight;
@@ -216,6 +224,12 @@ export const quantize: Stage<QuantizeParameters> = {
     return {
       metrics: {
         ...(quantized ? { bits_per_weight: { value: 8 * bytes / weights } } : {}),
+        ...(quantizer.parameterBits === undefined ? {} : {
+          parameter_bits_per_weight: {
+            value: parameterBits / weights,
+            protocol: "codes and signs only",
+          },
+        }),
         ...(calibration === undefined ? {} : {
           calibrated_error: { value: error / linears.length, protocol: "mean over layers" },
         }),

@@ -116,6 +116,39 @@ function equal(left: ArrayLike<number>, right: ArrayLike<number>): boolean {
   return Array.from(left).every((value, index) => value === right[index]);
 }
 
+Deno.test("every booster starts at B = 0 with an A of its own, the first with that of the adapter", async () => {
+  const starts: Map<string, Tensor>[] = [];
+  const watch = (rounds: Rounds, { device, space }: BoostedModel): Partial<Rounds> => ({
+    begin(round) {
+      rounds.begin(round);
+      const factors = [...space.names()].map((name) =>
+        [name, snapshot(device, space.get(name)!.value)] as const
+      );
+      starts.push(new Map(factors));
+    },
+  });
+  const scheme = { ...SCHEME, layers: "all" } as const;
+  await boost({ scheme, watch }, async ({ device, first }) => {
+    const seen = new Set<number>();
+    for (const [round, factors] of starts.entries()) {
+      for (const [path, { a, shape }] of first.modules) {
+        const [left, right] = [
+          Array.from(await device.readFloats(factors.get(`${path}.lora_A`)!)),
+          await device.readFloats(factors.get(`${path}.lora_B`)!),
+        ];
+        assert.ok(right.every((value) => value === 0));
+        if (round === 0) assert.deepEqual(left, [...a!]);
+        const bound = 1 / Math.sqrt(shape.a![1]);
+        for (const value of left) {
+          assert.ok(Math.abs(value) <= bound && !seen.has(value));
+          seen.add(value);
+        }
+      }
+    }
+    assert.equal(starts.length, 4);
+  });
+});
+
 Deno.test("optimizer and bias corrections start anew in every round, the learning rate does not", async () => {
   // Adam's first step moves every value by the learning rate, whatever the gradient is.
   const options = optionsOf({

@@ -21,9 +21,10 @@ import { ParameterSpace } from "../../models/parameters.ts";
 import { moduleFormat } from "../../models/quantized_tensors.ts";
 import { RandomModel } from "../../models/random_model.ts";
 import { rtn } from "../../quantizers/rtn.ts";
+import { roundsOf } from "../../stages/boosting.ts";
 import { Boosters } from "../boosters.ts";
 import type { Rounds } from "../rounds.ts";
-import { type XgbloraOptions, xgbloraRounds } from "../xgblora.ts";
+import type { XgbloraOptions } from "../xgblora.ts";
 import { VOCABULARY } from "./bigram.ts";
 
 /** Transformer blocks of the model. */
@@ -136,22 +137,10 @@ export async function boostedModel(
   if (boosters === null) writeToDevice(model, first);
   const batch = new BatchModel(model, { batchSize, length, dropoutKey: key });
   const log: string[] = [];
-  const rounds = boosters === null || scheme === null ? null : xgbloraRounds(scheme, {
-    boosters,
+  const rounds = roundsOf(boosters, { source, adapter: first, ...(scheme && { scheme }) }, {
     steps,
     seed: SEED,
-    blocks: BLOCKS,
-    layers: modelLinears(CONFIG).map(({ path, layer }) => ({ path, block: layer })),
-    draw: (path, round) => drawn(first, path, round),
     log: (line) => log.push(line),
   });
   return { device, first, space, model, batch, boosters, rounds, log };
-}
-
-/** The A of the booster that a layer gets in a round. */
-function drawn(first: HostAdapter, path: string, round: number): Float32Array {
-  const linear = modelLinears(CONFIG).find((linear) => linear.path === path);
-  const module = first.modules.get(path);
-  if (linear === undefined || module === undefined) throw new RangeError(`No layer ${path}`);
-  return zeroModule(linear, module.shape, SEED, round).a ?? new Float32Array();
 }

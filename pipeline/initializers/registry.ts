@@ -1,31 +1,48 @@
 /**
- * All initializers. A new one is a file in this folder and a place in this list.
+ * All initializers. A new one is a file in this folder and a place in one of these lists.
  *
  * @module
  */
 
 import { z } from "zod";
+import { apiqBw } from "./apiq_bw.ts";
+import { apiqLw } from "./apiq_lw.ts";
 import { cloq } from "./cloq.ts";
 import { gaussian } from "./gaussian.ts";
 import type { Initializer } from "./initializer.ts";
 import { loftq } from "./loftq.ts";
+import type { ModelInitializer } from "./model_initializer.ts";
 import { pissa } from "./pissa.ts";
 import { quailora } from "./quailora.ts";
+import { rilq } from "./rilq.ts";
 import { zero } from "./zero.ts";
 
-const initializers = [zero, gaussian, pissa, loftq, quailora, cloq] as const;
+/** Methods that fill one layer after the other. */
+const layerMethods = [zero, gaussian, pissa, loftq, quailora, cloq] as const;
 
-type ParametersOf<Method> = Method extends Initializer<infer Parameters> ? Parameters : never;
+/** Methods that train the adapters of a model together. */
+const modelMethods = [apiqLw, apiqBw, rilq] as const;
 
-/** Parameters of any initializer, told apart by `method`. */
-export type InitializerParameters = ParametersOf<typeof initializers[number]>;
+type ParametersOf<Method> = Method extends
+  Initializer<infer Parameters> | ModelInitializer<infer Parameters> ? Parameters : never;
+
+/** Parameters of an initializer that works layer by layer, told apart by `method`. */
+export type LayerInitializerParameters = ParametersOf<typeof layerMethods[number]>;
+
+/** Parameters of an initializer that trains a whole model, told apart by `method`. */
+export type ModelInitializerParameters = ParametersOf<typeof modelMethods[number]>;
+
+/** Parameters of any initializer. */
+export type InitializerParameters = LayerInitializerParameters | ModelInitializerParameters;
+
+const methods = [...layerMethods, ...modelMethods];
 
 const maps = z.discriminatedUnion(
   "method",
-  [...initializers.map(({ parameters }) => parameters)] as [typeof zero.parameters],
+  methods.map(({ parameters }) => parameters) as unknown as [typeof zero.parameters],
 ) as unknown as z.ZodType<InitializerParameters>; // the interface forgets the exact schemas
 
-const names = z.enum(initializers.map(({ name }) => name))
+const names = z.enum(methods.map(({ name }) => name))
   .transform((method) => maps.parse({ method }));
 
 /**
@@ -41,15 +58,28 @@ const names = z.enum(initializers.map(({ name }) => name))
  */
 export const initializerSchema: z.ZodType<InitializerParameters> = z.union([names, maps]);
 
-/** Names of all initializers. */
-export const initializerNames: readonly string[] = initializers.map(({ name }) => name);
+/** Whether the parameters belong to a method that trains a whole model. */
+export function trainsModel(
+  parameters: InitializerParameters,
+): parameters is ModelInitializerParameters {
+  return modelMethods.some(({ name }) => name === parameters.method);
+}
 
 /** The initializer that a set of parameters belongs to. */
 export function initializerFor(
-  parameters: InitializerParameters,
-): Initializer<InitializerParameters> {
-  const initializer = initializers.find(({ name }) => name === parameters.method);
+  parameters: LayerInitializerParameters,
+): Initializer<LayerInitializerParameters> {
+  const initializer = layerMethods.find(({ name }) => name === parameters.method);
   if (initializer === undefined) throw new RangeError(`Unknown initializer ${parameters.method}`);
   // The schema ties each set of parameters to the initializer of its `method`.
-  return initializer as Initializer<InitializerParameters>;
+  return initializer as Initializer<LayerInitializerParameters>;
+}
+
+/** Like {@linkcode initializerFor}, for methods that train a whole model. */
+export function modelInitializerFor(
+  parameters: ModelInitializerParameters,
+): ModelInitializer<ModelInitializerParameters> {
+  const initializer = modelMethods.find(({ name }) => name === parameters.method);
+  if (initializer === undefined) throw new RangeError(`Unknown initializer ${parameters.method}`);
+  return initializer as ModelInitializer<ModelInitializerParameters>; // as above
 }

@@ -7,7 +7,11 @@
 import { join } from "node:path";
 import { calibrate, type CalibrationRun } from "../calibration/calibrate.ts";
 import type { CalibrationNeeds } from "../calibration/layer_calibration.ts";
-import { type CalibrationOptions, calibrationShape } from "../calibration/options.ts";
+import {
+  type CalibrationOptions,
+  type CalibrationShape,
+  calibrationShape,
+} from "../calibration/options.ts";
 import { readWindows } from "../calibration/windows.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { StageContext } from "../graph/stage.ts";
@@ -26,12 +30,19 @@ export interface StageCalibration extends Pick<CalibrationRun, "needs" | "visit"
   readonly source: ModelFolder;
 }
 
-/** Runs calibration; the result is facts about it for the manifest. */
-export async function runCalibration(
+/** Windows of calibration text for one model. */
+export interface StageWindows {
+  readonly shape: CalibrationShape;
+  /** `[samples, length]` token ids. */
+  readonly windows: Uint32Array;
+}
+
+/** Reads the text of a `calibration:` with the tokenizer of a model. */
+export async function readStageWindows(
   context: StageContext<unknown>,
   options: CalibrationOptions,
-  { source, ...run }: StageCalibration,
-): Promise<Record<string, number>> {
+  source: ModelFolder,
+): Promise<StageWindows> {
   context.report({ activity: "reading calibration text" });
   const shape = calibrationShape(options, source.config);
   const windows = await readWindows(
@@ -41,6 +52,16 @@ export async function runCalibration(
     options.seed ?? context.seed,
     (reference) => context.resolve({ reference, path: "calibration.data" }),
   );
+  return { shape, windows };
+}
+
+/** Runs calibration; the result is facts about it for the manifest. */
+export async function runCalibration(
+  context: StageContext<unknown>,
+  options: CalibrationOptions,
+  { source, ...run }: StageCalibration,
+): Promise<Record<string, number>> {
+  const { windows, shape } = await readStageWindows(context, options, source);
   const layers = modelLinears(source.config).filter(run.needs);
   const widest = Math.max(0, ...layers.map(({ columns }) => columns));
   if (windows.length < widest) {

@@ -8,13 +8,18 @@
 import { z } from "zod";
 import { type HostModule, writeAdapter } from "../adapters/adapter.ts";
 import { forms } from "../adapters/forms.ts";
-import { CALIBRATION, calibrationSources } from "../calibration/options.ts";
+import { CALIBRATION, calibrationShape, calibrationSources } from "../calibration/options.ts";
 import { rehearseCalibration } from "../calibration/rehearse.ts";
 import { adapterParameters, type AdapterShape, planAdapter } from "../adapters/plan.ts";
 import { UserError } from "../errors.ts";
 import { type PeftConfig, readPeftAdapter } from "../formats/peft.ts";
 import type { Source, Stage, StageOutcome } from "../graph/stage.ts";
-import { initializerFor, initializerSchema } from "../initializers/registry.ts";
+import {
+  initializerFor,
+  initializerSchema,
+  modelInitializerFor,
+  trainsModel,
+} from "../initializers/registry.ts";
 import {
   LINEAR_NAMES,
   type LinearShape,
@@ -24,9 +29,14 @@ import {
 import { below, halvings } from "../memory/settings.ts";
 import type { ModelOutline } from "../models/language_model.ts";
 import { ModelFolder } from "../models/model_folder.ts";
+import { zeroBlock } from "../models/quantized_tensors.ts";
 import { initializeLayers, initializerNeeds } from "./initialize_layers.ts";
+import { initializeModel } from "./initialize_model.ts";
 import { adapterBytes, inputOutline, plainOutline } from "./outline.ts";
 import { FULL_FILE } from "./trained_model.ts";
+
+/** Quantizers whose weights have no zero points that an adapter could be merged into. */
+const WITHOUT_ZEROS: readonly string[] = ["none", "nf4", "billm"];
 
 const parameters = z.strictObject({
   form: z.enum([...forms.map(({ name }) => name), "full"])
@@ -80,7 +90,7 @@ export const initialize: Stage<InitializeParameters> = {
       | undefined;
     const method = quantizer?.quantizer?.method;
     const problems = [];
-    if (form?.mergesExactly && (method === "none" || method === "nf4")) {
+    if (form?.mergesExactly && WITHOUT_ZEROS.includes(method ?? "")) {
       problems.push({
         path: "form",
         message: `The form ${form.name} aligns with integer quantization blocks, but the base is ` +
@@ -123,8 +133,14 @@ export const initialize: Stage<InitializeParameters> = {
         ledger.take("host", "adapter", adapterBytes(adapter));
         const { calibration, init } = options;
         if (calibration === undefined || "peft" in init) return;
-        const full = calibration.activations === "full";
-        const source = full ? { config: model.config, moduleFormat: () => null } : model;
+        const original = { config: model.config, moduleFormat: () => null };
+        const targets = adapterShapes(options, linears, model);
+        if (trainsModel(init)) {
+          const shape = calibrationShape(calibration, model.config);
+          const plan = { original, base: model, targets, shape };
+          modelInitializerFor(init).rehearse(device, plan, init);
+        }
+        const source = calibration.activations === "full" ? original : model;
         const largest = Math.max(...linears.map(({ rows, columns }) => rows * columns));
         ledger.take("host", "a layer", 4 * largest);
         rehearseCalibration(
@@ -132,7 +148,7 @@ export const initialize: Stage<InitializeParameters> = {
           source,
           null,
           calibration,
-          initializerNeeds(init, null, adapterShapes(options, linears, model)),
+          initializerNeeds(init, null, targets),
         );
       },
     };
@@ -166,7 +182,9 @@ export const initialize: Stage<InitializeParameters> = {
       ));
     } else {
       const targets = adapterShapes(options, linears, model);
-      const initialized = await initializeLayers(context, init, targets, model);
+      const initialized = trainsModel(init)
+        ? await initializeModel(context, init, targets, model)
+        : await initializeLayers(context, init, targets, model);
       modules = initialized.modules;
       peft = peftConfig(options);
       if (initialized.ownBase) base = null;
@@ -198,8 +216,8 @@ function calibrationProblems(
       ? []
       : [{ path: "calibration", message: `${what}, so nothing is calibrated; leave it out` }];
   }
-  const needs = initializerFor(init).calibration?.(init) ?? null;
-  if (needs === null || calibration !== undefined) return [];
+  const needed = trainsModel(init) || (initializerFor(init).calibration?.(init) ?? null) !== null;
+  if (!needed || calibration !== undefined) return [];
   return [{
     path: "init",
     message: `The initializer ${init.method} looks at the inputs of layers; add ` +
@@ -228,7 +246,7 @@ function adapterShapes(
         targets: options.target_modules,
       },
       linear,
-      format?.format === "integer" ? { rows: format.block_rows, columns: format.group_size } : null,
+      zeroBlock(format),
     );
     if (shape !== null) shapes.set(linear.path, { linear, shape });
   }

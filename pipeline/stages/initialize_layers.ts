@@ -15,7 +15,12 @@ import type { HostWeight } from "../formats/host_weight.ts";
 import type { StageContext, StageOutcome } from "../graph/stage.ts";
 import type { CalibratedError } from "../initializers/initializer.ts";
 import { withError } from "../initializers/pooled_error.ts";
-import { initializerFor, type InitializerParameters } from "../initializers/registry.ts";
+import {
+  initializerFor,
+  type InitializerParameters,
+  type LayerInitializerParameters,
+  trainsModel,
+} from "../initializers/registry.ts";
 import type { LinearShape } from "../models/architecture.ts";
 import type { ModelFolder } from "../models/model_folder.ts";
 import { jointNeeds, MEASURED, runCalibration } from "./calibration_run.ts";
@@ -46,7 +51,7 @@ export function initializerNeeds(
 ): NeedsOf {
   const needs = jointNeeds([
     MEASURED,
-    initializerFor(method).calibration?.(method),
+    trainsModel(method) ? null : initializerFor(method).calibration?.(method),
     quantizer?.method.calibration?.(quantizer.parameters),
   ]);
   return ({ path }) => targets.has(path) ? needs : null;
@@ -59,7 +64,7 @@ export function initializerNeeds(
  */
 export async function initializeLayers(
   context: StageContext<{ readonly calibration?: CalibrationOptions | undefined }>,
-  method: InitializerParameters,
+  method: LayerInitializerParameters,
   targets: TargetShapes,
   base: ModelFolder,
 ): Promise<InitializedLayers> {
@@ -108,21 +113,16 @@ export async function initializeLayers(
       visit,
     });
   }
-  if (errors.size > 0) {
-    await Deno.writeTextFile(
-      join(folder, ERRORS_FILE),
-      JSON.stringify(Object.fromEntries(errors), null, 2) + "\n",
-    );
-  }
   return {
     modules,
     ownBase: await ownBase.finish(),
-    metrics: errorMetrics(errors),
+    metrics: await writeErrors(folder, errors),
     facts,
   };
 }
 
-function readDense(model: ModelFolder, linear: LinearShape): Float32Array {
+/** A dense weight of a model. */
+export function readDense(model: ModelFolder, linear: LinearShape): Float32Array {
   const values = new Float32Array(linear.rows * linear.columns);
   model.readWeight(linear, values);
   return values;
@@ -149,9 +149,16 @@ function requantizer(
   };
 }
 
-/** Means over layers. */
-function errorMetrics(errors: ReadonlyMap<string, CalibratedError>): StageOutcome["metrics"] {
+/** Writes the calibrated errors of an artifact, by path; the result is their means over layers. */
+export async function writeErrors(
+  folder: string,
+  errors: ReadonlyMap<string, CalibratedError>,
+): Promise<StageOutcome["metrics"]> {
   if (errors.size === 0) return {};
+  await Deno.writeTextFile(
+    join(folder, ERRORS_FILE),
+    JSON.stringify(Object.fromEntries(errors), null, 2) + "\n",
+  );
   const mean = (key: keyof CalibratedError) => ({
     value: [...errors.values()].reduce((sum, error) => sum + error[key], 0) / errors.size,
     protocol: "mean over layers",

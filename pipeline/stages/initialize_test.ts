@@ -193,6 +193,22 @@ Deno.test("quantizing again with a calibrated quantizer needs calibration", () =
     assert.equal(readAdapter(bench.artifact("with").folder).description.base, null);
   }));
 
+Deno.test("methods that train the whole model bring their own base", () =>
+  withBench(async (bench) => {
+    await bench.run(quantize, "base", { model: bench.model, quantizer: INT2 });
+    for (const method of ["apiq-lw", "apiq-bw"]) {
+      const init = { method, epochs: 1, validation: 0.25 };
+      const options = { form: "lora", rank: 2, init, calibration: bench.calibration };
+      const { facts } = await bench.run(initialize, method, options, "base");
+      assert.equal(facts?.init, method);
+      assert.equal(facts?.calibration_tokens, 128);
+      assert.equal(readAdapter(bench.artifact(method).folder).description.base, null);
+      assert(Number.isFinite(await distance(bench, method)));
+      const files = [...Deno.readDirSync(bench.artifact(method).folder)].map(({ name }) => name);
+      assert.deepEqual(files.filter((name) => name.endsWith(".tmp")), []);
+    }
+  }));
+
 Deno.test("check() asks for calibration where it is missing and refuses it where it is idle", () => {
   const problems = (options: object) =>
     initialize.check?.(initialize.parameters.parse(options), []).map(({ path, message }) =>

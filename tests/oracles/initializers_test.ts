@@ -18,7 +18,11 @@ import type {
   InitializedLayer,
   InitializerLayer,
 } from "../../pipeline/initializers/initializer.ts";
-import { initializerFor, initializerSchema } from "../../pipeline/initializers/registry.ts";
+import {
+  initializerFor,
+  initializerSchema,
+  trainsModel,
+} from "../../pipeline/initializers/registry.ts";
 import { matrix } from "../../pipeline/linalg/matrix.ts";
 import type { LinearShape } from "../../pipeline/models/architecture.ts";
 import { modelLinears } from "../../pipeline/models/architecture.ts";
@@ -133,6 +137,7 @@ function layerOf(
 
 function initialize(layer: InitializerLayer, init: Case["init"]): InitializedLayer {
   const parameters = initializerSchema.parse(init);
+  assert(!trainsModel(parameters));
   return initializerFor(parameters).initialize(layer, parameters);
 }
 

@@ -90,7 +90,7 @@ export function firstBooster({ form = "lora", rank = 1 }: BoostedOptions): HostA
       linear,
       { rows: 1, columns: GROUP },
     );
-    if (shape !== null) modules.set(linear.path, zeroModule(linear, shape, SEED));
+    if (shape !== null) modules.set(linear.path, zeroModule(linear, shape, SEED + 1));
   }
   const peft = form === "lora"
     ? { r: rank, lora_alpha: 3 * rank, target_modules: [...LINEAR_NAMES] }

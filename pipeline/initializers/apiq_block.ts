@@ -48,8 +48,12 @@ export class BlockUnit implements ReconstructionUnit {
     this.clips = linears.clips;
     this.factors = linears.factors;
     const trained = trainedBlock(block, linears);
-    const [input, output, gradient] = [make("input"), make("output"), make("gradient")];
-    const targets = Array.from({ length: augmented ? 2 : 1 }, () => make("target"));
+    const [input, output, gradient] = [
+      make("input of block"),
+      make("output of block"),
+      make("gradient"),
+    ];
+    const targets = Array.from({ length: augmented ? 2 : 1 }, () => make("target of block"));
     this.inputs = [input, ...targets];
     this.terms = targets.map((target, index) => ({
       losses: scope.tensor("f32", [length], "losses"),

@@ -49,19 +49,24 @@ export class LayersUnit implements ReconstructionUnit {
     this.name = name;
     this.clips = linears.clips;
     this.factors = linears.factors;
-    const [input, reference] = [make("input", width), make("input", width)];
+    const [input, reference] = [
+      make("input of layers", width),
+      make("input of layers", width),
+    ];
     this.inputs = [input, reference];
     const sides = augmented ? [reference, input] : [reference];
     const layers = [...linears.layers.values()].map(({ linear }) => {
       const { rows } = linear.shape;
       return {
         linear: { ...linear, bias: null },
-        output: make("output", rows),
-        gradOutput: make("gradient", rows),
-        hidden: linear.adapter === null ? undefined : make("hidden", linear.adapter.rank),
+        output: make("output of layers", rows),
+        gradOutput: make("gradient of layers", rows),
+        hidden: linear.adapter === null
+          ? undefined
+          : make(`hidden of ${linear.shape.path}`, linear.adapter.rank),
         terms: sides.map((side): ReconstructionTerm => ({
           losses: scope.tensor("f32", [length], "losses"),
-          target: make("target", rows),
+          target: make("target of layers", rows),
           isReference: side === reference,
         })),
       };

@@ -144,7 +144,7 @@ export class ClippedLinears {
       throw new RangeError(`Cannot clip ${path}: its weight is ${weight.format}`);
     }
     const output = this.#scope.tensor("f32", [rows, columns], `quantized ${path}.weight`);
-    const gradient = this.#scope.tensor("f32", [rows, columns], `gradient of ${path}.weight`);
+    const gradient = this.#scope.tensor("f32", [rows, columns], `gradients of ${path}`);
     return {
       linear: {
         shape,

@@ -80,7 +80,7 @@ class FinalNorm {
   constructor(device: Device, { hiddenSize, normEpsilon }: ModelConfig, length: number) {
     const scope = this.#scope = new TensorScope(device);
     this.weight = scope.tensor("f32", [hiddenSize], FINAL_NORM);
-    this.input = scope.tensor("f32", [length, hiddenSize], "input of final normalization");
+    this.input = scope.tensor("f32", [length, hiddenSize], "hidden states of teacher");
     this.output = scope.tensor("f32", [length, hiddenSize], "final hidden states");
     this.recording = device.record("final normalization", (operations) => {
       const { input, weight, output } = this;

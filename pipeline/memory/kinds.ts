@@ -17,7 +17,11 @@ const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
   [/^parameters \d/, "trained parameters"],
   [/^gradients of /, "gradients"],
   [/^moment[12] of /, "optimizer moments"],
-  [/^input of block|^final hidden states$/, "block inputs"],
+  [/^best of /, "best values so far"],
+  [
+    /^(input|output|target) of (block|layers)|^final hidden states$|^hidden states of teacher$/,
+    "block inputs",
+  ],
   [
     /^(raw |)(queries|keys)$|^values$|^attended$|^log-sum-exp$|^(middle |)normed$|^middle$|^gate$|^up$|^activated$|^hidden of /,
     "activations",

@@ -43,6 +43,20 @@ Deno.test("every tensor of every stage has a kind", async () => {
       ["quantize", { model: "MODEL", quantizer: { method: "nf4" } }],
       EVALUATION,
     ]),
+    ...(await Promise.all(
+      [
+        { method: "apiq-bw", aug_loss: true },
+        { method: "apiq-lw", aug_loss: true },
+        { method: "rilq" },
+      ].map((init) => {
+        const calibration = { data: { text: "text" }, samples: 2, length: 32 };
+        return forecastChain(CONFIG, [QUANTIZED, ["initialize", {
+          form: "lora",
+          init,
+          calibration,
+        }]]);
+      }),
+    )).flat(),
     ...await forecastChain(CONFIG, [
       ["quantize", { model: "MODEL", quantizer: { method: "none" } }],
       ["initialize", { form: "full" }],

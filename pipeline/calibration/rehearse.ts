@@ -22,6 +22,9 @@ import { OutputNorm } from "./output_error.ts";
 const WORKING_GRAMS = 4;
 const WORKING_WEIGHTS = 3;
 
+/** Matrices of outputs of the sampled inputs: the true ones, their logarithms, the quantized ones. */
+const WORKING_OUTPUTS = 3;
+
 /**
  * Makes the allocations of `calibrate`: on the device those of one block, which the others follow in
  * the same memory; on the host of all, because what they leave is not collected at once.
@@ -46,15 +49,16 @@ export function rehearseCalibration(
   const block = new DeviceBlock(device, source, 0);
   new BlockPass(device, config, block.block, shape, needs).release();
   for (let layer = 0; layer < config.layers; layer++) {
+    const rows = Math.min(SAMPLE_ROWS, shape.samples * shape.length);
     const held = BLOCK_INPUTS.flatMap(({ linears: names }) =>
       takeInput(
         ledger,
         blockLinears(config, layer).filter((linear) => names.includes(linear.name)),
         needs,
-        Math.min(SAMPLE_ROWS, shape.samples * shape.length),
+        rows,
       )
     );
-    takeWork(ledger, blockLinears(config, layer).filter((linear) => needs(linear)?.gram));
+    takeWork(ledger, blockLinears(config, layer), needs, rows);
     held.forEach((matrix) => matrix.drop());
   }
   new OutputNorm(device, Math.max(...blockLinears(config, 0).map(({ columns }) => columns)))
@@ -83,10 +87,19 @@ function takeInput(
   ];
 }
 
-/** The method on the layer that takes most. */
-function takeWork(ledger: Ledger, linears: readonly LinearShape[]): void {
-  const bytes = linears.map(({ rows, columns }) =>
-    8 * columns * (WORKING_GRAMS * columns + WORKING_WEIGHTS * rows)
-  );
-  if (bytes.length > 0) ledger.take("host", "the method on a layer", Math.max(...bytes)).drop();
+/** The method on the layer that takes most; `sampled` inputs and their outputs if it reads a sample. */
+function takeWork(
+  ledger: Ledger,
+  linears: readonly LinearShape[],
+  needs: NeedsOf,
+  sampled: number,
+): void {
+  const bytes = linears.map((linear) => {
+    const { rows, columns } = linear;
+    const { gram = false, sample = false } = needs(linear) ?? {};
+    return (gram ? 8 * columns * (WORKING_GRAMS * columns + WORKING_WEIGHTS * rows) : 0) +
+      (sample ? 8 * sampled * (columns + WORKING_OUTPUTS * rows) : 0);
+  });
+  const most = Math.max(...bytes);
+  if (most > 0) ledger.take("host", "the method on a layer", most).drop();
 }

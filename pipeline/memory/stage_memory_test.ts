@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { CountingDevice } from "../../kernels/counting/device.ts";
 import { plainMemory } from "../../kernels/counting/memory_model.ts";
 import { cpuInfo } from "../../kernels/cpu/info.ts";
 import { cpuMemory } from "../../kernels/cpu/memory_model.ts";
@@ -105,4 +106,41 @@ Deno.test("a stage that computes nothing has no device memory; a device in host 
   assert.ok(quantizing.host.peak < largest * (4 + 1 + 0.75) + 200e6, "never the whole model");
   const [onGpu, onCpu] = [rehearse(trained, GPU), rehearse(trained, cpuMemory(cpuInfo()))];
   assert.ok(onGpu.host.peak < 1e9 && onCpu.host.peak > 6e9);
+});
+
+Deno.test("formats that no kernel reads are planned as devices hold them, and pass through the host", async () => {
+  const linears = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008);
+  const largest = 4096 * 11008;
+  const planned = async (quantizer: Record<string, unknown>) => {
+    const calibration = { data: { text: "text" }, samples: 2, length: 2048 };
+    const [quantized, , trained] = await forecastChain(SEVEN_BILLION, [
+      ["quantize", { model: "MODEL", quantizer, calibration }],
+      LORA,
+      training({ length: 2048, activation_checkpointing: true }),
+    ]);
+    assert.ok(quantized && trained);
+    const device = new CountingDevice(plainMemory("test", Infinity));
+    trained.rehearse(device);
+    const passing = device.ledger.lifetimes(["host"])
+      .find(({ label }) => label === "a layer in the format of the device")?.bytes;
+    return {
+      quantized: rehearse(quantized, GPU),
+      trained: rehearse(trained, GPU),
+      passing,
+    };
+  };
+  const slim = await planned({ method: "slim-llm", bits: 2, group_size: 32 });
+  // Two bits on average in the file, three on the device; scales and zeros in both.
+  assert.equal(bytesOf(slim.trained, "weight codes"), linears * 3 / 8);
+  assert.equal(bytesOf(slim.trained, "scales and zeros"), 2 * 4 * linears / 32);
+  const [zeros, tags] = [2 * 4 * largest / 32, 11008 / 32];
+  assert.equal(
+    slim.passing,
+    largest * 2 / 8 + zeros + tags + largest + largest * 3 / 8 + zeros,
+  );
+  // Outputs of 2048 sampled inputs three times, in float64.
+  assert.ok(slim.quantized.host.peak > 3 * 8 * 2048 * 11008);
+  const billm = await planned({ method: "billm" });
+  assert.equal(bytesOf(billm.trained, "weights"), 4 * linears);
+  assert.equal((await planned({ method: "gptq" })).passing, undefined);
 });

@@ -7,17 +7,21 @@
 
 import { join } from "node:path";
 import type { CountingDevice } from "../../kernels/counting/device.ts";
+import type { Ledger } from "../../kernels/counting/ledger.ts";
 import { adapterParameters } from "../adapters/plan.ts";
 import { type AdapterOutline, placeOutline } from "../adapters/placement.ts";
 import { readJson, statOrNull } from "../formats/files.ts";
 import { INDEX_FILE, SINGLE_FILE } from "../formats/hugging_face.ts";
+import { modelLinears } from "../models/architecture.ts";
 import { parseConfig } from "../models/config.ts";
+import { deviceFormat } from "../models/device_format.ts";
 import {
   allocateLanguageModel,
   type LanguageModel,
   type ModelOutline,
 } from "../models/language_model.ts";
 import { ModelFolder } from "../models/model_folder.ts";
+import { formatBytes } from "../models/quantized_tensors.ts";
 
 /** An adapter without its values. */
 export interface PlannedAdapter extends AdapterOutline {
@@ -63,9 +67,26 @@ export function rehearseFrozen(
   device: CountingDevice,
   { model, adapter }: ArtifactOutline,
 ): LanguageModel {
+  takeConversion(device.ledger, model);
   return adapter === null
     ? allocateLanguageModel(device, model)
     : allocateLanguageModel(device, model, undefined, placeOutline(adapter));
+}
+
+/**
+ * What the host holds of the largest layer on its way to a device that has it in another format than
+ * its file: the layer, its codes in bytes, and the layer as it will be. All others pass in pieces.
+ */
+export function takeConversion(ledger: Ledger, model: ModelOutline): void {
+  const bytes = modelLinears(model.config).map(({ path, rows, columns }) => {
+    const format = model.moduleFormat(path);
+    const onDevice = deviceFormat(format);
+    if (onDevice === format) return 0;
+    return formatBytes(format, rows, columns) + rows * columns +
+      formatBytes(onDevice, rows, columns);
+  });
+  const most = Math.max(...bytes);
+  if (most > 0) ledger.take("host", "a layer in the format of the device", most).drop();
 }
 
 /** What the matrices of an adapter take on the host. */

@@ -38,7 +38,7 @@ import { parts } from "../models/tensor_parts.ts";
 import { allocateScores } from "../training/score.ts";
 import { boostedOutline, roundsOf, schemeFacts } from "./boosting.ts";
 import { fullParameterShapes } from "./full_training.ts";
-import { adapterBytes } from "./outline.ts";
+import { adapterBytes, takeConversion } from "./outline.ts";
 import { writeProbe } from "./probe.ts";
 
 /** Keys of a stage that trains. */
@@ -194,6 +194,7 @@ export function rehearseTraining(
   const { ledger } = device;
   const { adapter, scheme } = outline;
   if (adapter !== null) ledger.take("host", "adapter", adapterBytes(adapter));
+  takeConversion(ledger, outline.source);
   const { model, batch, boosters } = allocateTrained(device, outline, options);
   const { optimizer } = allocateTraining(batch, options, scheme?.penalty);
   if (options.evaluation !== undefined && options.evaluate_every > 0) {

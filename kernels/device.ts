@@ -102,8 +102,28 @@ export type Nf4Absmax =
     readonly offset: Tensor;
   };
 
+/** Values that a row of a block of a codebook weight chooses from; its codes have 3 bits. */
+export const CODEBOOK_LEVELS = 8;
+
+/**
+ * A matrix of 3-bit codes with {@linkcode CODEBOOK_LEVELS} values of its own for every row of a block
+ * of columns: `w = levels[row, block][code]`. It holds whatever has few values on no grid, such as sums
+ * of binary terms.
+ */
+export interface CodebookWeight {
+  readonly format: "codebook";
+  readonly rows: number;
+  readonly columns: number;
+  /** Columns of a block: a multiple of 32 that divides `columns`. */
+  readonly blockColumns: number;
+  /** `[rows, codeWords(3, columns)]` u32, packed like 3-bit integers. */
+  readonly codes: Tensor;
+  /** `[rows, columns / blockColumns, 8]` f32. */
+  readonly levels: Tensor;
+}
+
 /** The weight of a linear layer `y = x W^T` in any of the formats that kernels read directly. */
-export type Weight = DenseWeight | IntegerWeight | Nf4Weight;
+export type Weight = DenseWeight | IntegerWeight | Nf4Weight | CodebookWeight;
 
 /** How rotary embeddings pair features: `half` pairs `i` with `i + d/2`, `interleaved` `2i` with `2i + 1`. */
 export type RopeLayout = "half" | "interleaved";

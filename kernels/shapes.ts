@@ -9,6 +9,7 @@
 import {
   type AttentionShape,
   type ClippedGrid,
+  CODEBOOK_LEVELS,
   type KeyValueCache,
   type LowRank,
   NF4_ABSMAX_BLOCK,
@@ -17,7 +18,7 @@ import {
   type Tensor,
   type Weight,
 } from "./device.ts";
-import { codeWords } from "./packing.ts";
+import { CHUNK, codeWords } from "./packing.ts";
 import {
   divides,
   equalSizes,
@@ -537,6 +538,16 @@ export function checkWeight(operation: string, weight: Weight): void {
       const blocks = [rows / blockRows, columns / blockColumns];
       need(operation, "weight scales", weight.scales, "f32", blocks);
       need(operation, "weight zeros", weight.zeros, "f32", blocks);
+      return;
+    }
+    case "codebook": {
+      const { blockColumns } = weight;
+      positive(operation, { blockColumns });
+      divides(operation, "the chunk of packed codes", CHUNK, "blockColumns", blockColumns);
+      divides(operation, "blockColumns", blockColumns, "weight columns", columns);
+      need(operation, "weight codes", weight.codes, "u32", [rows, codeWords(3, columns)]);
+      const shape = [rows, columns / blockColumns, CODEBOOK_LEVELS];
+      need(operation, "weight levels", weight.levels, "f32", shape);
       return;
     }
     case "nf4": {

@@ -99,6 +99,27 @@ function bitsOfWord(
   return v128.and(isSet, bytes(value));
 }
 
+/**
+ * The floats that sixteen codes stand for, in order: four vectors. Four swizzles fetch the four bytes
+ * of all sixteen, which are then interleaved.
+ *
+ * @param planes planes[i] holds byte `i` of the float of every code.
+ */
+export function floatsOfPlanes(
+  f: FunctionBuilder,
+  planes: readonly Expression<"v128">[],
+  codes: Local<"v128">,
+): Expression<"v128">[] {
+  const [first, second, third, fourth] = planes.map((plane) =>
+    f.let(i8x16.relaxedSwizzle(plane, codes))
+  ) as [Local<"v128">, Local<"v128">, Local<"v128">, Local<"v128">];
+  return [0, 8].flatMap((start) => {
+    const low = zip(f, first, second, start);
+    const high = zip(f, third, fourth, start);
+    return [zip16(f, low, high, 0), zip16(f, low, high, 8)];
+  });
+}
+
 /** Sixteen bytes as four vectors of 32-bit lanes. */
 function widen(f: FunctionBuilder, value: Local<"v128">): Expression<"v128">[] {
   const low = f.let(i16x8.extendLowI8x16U(value));
@@ -114,7 +135,7 @@ function bytes(value: number): Expression<"v128"> {
 }
 
 /** Eight bytes of each, from byte `start` on, alternating. */
-export function zip(
+function zip(
   f: FunctionBuilder,
   even: Local<"v128">,
   odd: Local<"v128">,
@@ -125,7 +146,7 @@ export function zip(
 }
 
 /** Four 16-bit units of each, from byte `start` on, alternating. */
-export function zip16(
+function zip16(
   f: FunctionBuilder,
   even: Local<"v128">,
   odd: Local<"v128">,

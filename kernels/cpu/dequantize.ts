@@ -7,10 +7,11 @@
 import type { IntegerBits } from "../device.ts";
 import { CHUNK } from "../packing.ts";
 import type { Arguments } from "../shapes.ts";
+import { CODEBOOK, decodeCodebookChunk } from "./codebook_panels.ts";
 import { copyKernel } from "./elementwise.ts";
 import { decodeChunk, INTEGER } from "./integer_panels.ts";
 import { at, type Kernel, kernel, type KernelBuilder, type Parameters } from "./kernel.ts";
-import { integerValues, nf4Values } from "./linear.ts";
+import { codebookValues, integerValues, nf4Values } from "./linear.ts";
 import { decodeNf4Chunk, NF4 } from "./nf4_panels.ts";
 import type { Recorder } from "./recorder.ts";
 import { type Expression, f32, i32, i64, v128 } from "./wasm/expression.ts";
@@ -68,10 +69,17 @@ const nf4Kernel = kernel("dequantize_nf4", { ...NF4, ...SHAPE }, (f, p) => {
   });
 });
 
+const codebookKernel = kernel("dequantize_codebook", { ...CODEBOOK, ...SHAPE }, (f, p) => {
+  decodeRows(f, p.output, p.weightRows, p.columns, (row, column, store) => {
+    decodeCodebookChunk(f, p, row, column, store);
+  });
+});
+
 /** Kernels of this file. */
 export const dequantizeKernels: readonly Kernel<Parameters>[] = [
   ...Object.values(integerKernels),
   nf4Kernel,
+  codebookKernel,
 ];
 
 /** Records {@linkcode Operations.dequantize}. */
@@ -81,7 +89,9 @@ export function dequantize(recorder: Recorder, { weight, output }: Arguments<"de
     recorder.call(copyKernel, { input: weight.values, output, size: output.size });
   } else if (weight.format === "integer") {
     recorder.call(integerKernels[weight.bits], { ...integerValues(weight), output, columns });
-  } else {
+  } else if (weight.format === "nf4") {
     recorder.call(nf4Kernel, { ...nf4Values(recorder, weight), output, columns });
+  } else {
+    recorder.call(codebookKernel, { ...codebookValues(weight), output, columns });
   }
 }

@@ -5,7 +5,14 @@
  * @module
  */
 
-import type { IntegerBits, IntegerWeight, Nf4Weight, Tensor, Weight } from "../device.ts";
+import type {
+  CodebookWeight,
+  IntegerBits,
+  IntegerWeight,
+  Nf4Weight,
+  Tensor,
+  Weight,
+} from "../device.ts";
 import { CHUNK, codeWords } from "../packing.ts";
 import {
   type Arguments,
@@ -14,6 +21,7 @@ import {
   checkMatmul,
   type LinearDimensions,
 } from "../shapes.ts";
+import { CODEBOOK, packCodebookColumns, packCodebookRows } from "./codebook_panels.ts";
 import { packColumns, packRows } from "./dense_panels.ts";
 import { INTEGER, packIntegerColumns, packIntegerRows } from "./integer_panels.ts";
 import type { Kernel, Parameters } from "./kernel.ts";
@@ -23,6 +31,7 @@ import type { Common } from "./multiply.ts";
 import { commonValues, product, type ProductArguments } from "./product.ts";
 import type { Recorder, ValuesOf } from "./recorder.ts";
 import {
+  codebookVectorKernel,
   denseRowsKernel,
   denseVectorKernel,
   integerVectorKernels,
@@ -60,6 +69,8 @@ const integerForward = integerProducts("forward", packIntegerColumns);
 const integerTransposed = integerProducts("transposed", packIntegerRows);
 const nf4Forward = product("product_nf4_forward", "rows", NF4, packNf4Columns);
 const nf4Transposed = product("product_nf4_transposed", "rows", NF4, packNf4Rows);
+const codebookForward = product("codebook_forward", "rows", CODEBOOK, packCodebookColumns);
+const codebookTransposed = product("codebook_transposed", "rows", CODEBOOK, packCodebookRows);
 
 /** Kernels of this file. */
 export const linearKernels: readonly Kernel<Parameters>[] = [
@@ -70,6 +81,8 @@ export const linearKernels: readonly Kernel<Parameters>[] = [
   ...Object.values(integerTransposed),
   nf4Forward,
   nf4Transposed,
+  codebookForward,
+  codebookTransposed,
 ];
 
 /** Records {@linkcode Operations.linear}. */
@@ -106,9 +119,12 @@ function multiplyWeight(
   } else if (weight.format === "integer") {
     const kernels = direction === "forward" ? integerForward : integerTransposed;
     recorder.call(kernels[weight.bits], { ...common, ...integerValues(weight) });
-  } else {
+  } else if (weight.format === "nf4") {
     const kernel = direction === "forward" ? nf4Forward : nf4Transposed;
     recorder.call(kernel, { ...common, ...nf4Values(recorder, weight) });
+  } else {
+    const kernel = direction === "forward" ? codebookForward : codebookTransposed;
+    recorder.call(kernel, { ...common, ...codebookValues(weight) });
   }
 }
 
@@ -125,6 +141,8 @@ function multiplyRows(recorder: Recorder, weight: Weight, args: ProductArguments
     recorder.call(denseVectorKernel, { ...common, weight: values, weightRows });
   } else if (weight.format === "nf4") {
     recorder.call(nf4VectorKernel, { ...common, ...nf4Values(recorder, weight) });
+  } else if (weight.format === "codebook") {
+    recorder.call(codebookVectorKernel, { ...common, ...codebookValues(weight) });
   } else {
     if (weight.blockColumns % CHUNK !== 0) return false;
     recorder.call(integerVectorKernels[weight.bits], { ...common, ...integerValues(weight) });
@@ -169,5 +187,18 @@ export function nf4Values(recorder: Recorder, weight: Nf4Weight): ValuesOf<typeo
     absmax: plainAbsmax(recorder, absmax, rows * columns),
     weightRows: rows,
     rowWords: codeWords(4, columns),
+  };
+}
+
+/** Values of the parameters of a codebook weight. */
+export function codebookValues(weight: CodebookWeight): ValuesOf<typeof CODEBOOK> {
+  const { rows, columns, blockColumns, codes, levels } = weight;
+  return {
+    codes,
+    levels,
+    weightRows: rows,
+    rowWords: codeWords(3, columns),
+    blockColumns,
+    rowBlocks: columns / blockColumns,
   };
 }

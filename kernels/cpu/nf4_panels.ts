@@ -1,8 +1,7 @@
 /**
  * Packing a block of an NF4 weight into panels, decoded: `w = NF4[code] * absmax(block of 64)`.
  *
- * The 16 levels are looked up as bytes: four swizzles fetch the four bytes of sixteen floats, which
- * are then interleaved.
+ * The 16 levels are looked up as bytes (see `decode.ts`).
  *
  * @module
  */
@@ -10,7 +9,7 @@
 import { NF4_BLOCK } from "../device.ts";
 import { NF4_LEVELS } from "../nf4.ts";
 import { CHUNK } from "../packing.ts";
-import { bytesOfChunk, zip, zip16 } from "./decode.ts";
+import { bytesOfChunk, floatsOfPlanes } from "./decode.ts";
 import { forEachPanel } from "./dense_panels.ts";
 import { gather } from "./integer_panels.ts";
 import { at, type KernelBuilder, type LocalsOf } from "./kernel.ts";
@@ -40,14 +39,7 @@ const PLANES: readonly (readonly number[])[] = [0, 1, 2, 3].map((plane) =>
 
 /** The levels of sixteen codes in order: four vectors. */
 function levels(f: FunctionBuilder, codes: Local<"v128">): Expression<"v128">[] {
-  const [first, second, third, fourth] = PLANES.map((plane) =>
-    f.let(i8x16.relaxedSwizzle(v128.constBytes(plane), codes))
-  ) as [Local<"v128">, Local<"v128">, Local<"v128">, Local<"v128">];
-  return [0, 8].flatMap((start) => {
-    const low = zip(f, first, second, start);
-    const high = zip(f, third, fourth, start);
-    return [zip16(f, low, high, 0), zip16(f, low, high, 8)];
-  });
+  return floatsOfPlanes(f, PLANES.map((plane) => v128.constBytes(plane)), codes);
 }
 
 /** Packs for `linear`: columns of the product are rows of the weight, k runs along them. */

@@ -8,6 +8,7 @@
 
 import type { IntegerBits } from "../device.ts";
 import { CHUNK } from "../packing.ts";
+import { CODEBOOK, decodeCodebookChunk } from "./codebook_panels.ts";
 import { codesOfChunk } from "./decode.ts";
 import { INTEGER } from "./integer_panels.ts";
 import { at, kernel, type KernelBuilder, laneSum, type LocalsOf } from "./kernel.ts";
@@ -101,20 +102,50 @@ export const integerVectorKernels = {
   8: integerKernel(8),
 } as const;
 
+/** `decode(column, multiply)` gives the weights of one row from `column` on, a chunk, to `multiply`. */
+function dotByChunks(
+  f: KernelBuilder,
+  p: LocalsOf<typeof VECTOR>,
+  decode: (
+    column: Local<"i32">,
+    multiply: (weights: Expression<"v128">, lane: number) => void,
+  ) => void,
+): Expression<"f32"> {
+  const sums = chains(f);
+  f.for(0, p.depth, CHUNK, (column) => {
+    const input = f.let(at(p.input, column));
+    decode(column, (weights, lane) => {
+      const sum = sums[(lane / 4) % CHAINS] as Local<"v128">;
+      f.set(sum, f32x4.relaxedMadd(weights, v128.load(input, 4 * lane), sum));
+    });
+  });
+  return total(f, sums);
+}
+
 /** One row of `input` with an NF4 weight. */
 export const nf4VectorKernel = kernel("vector_nf4", { ...VECTOR, ...NF4 }, (f, p) => {
-  forEachRow(f, p, p.weightRows, (row) => {
-    const sums = chains(f);
-    f.for(0, p.depth, CHUNK, (column) => {
-      const input = f.let(at(p.input, column));
-      decodeNf4Chunk(f, p, row, column, (weights, lane) => {
-        const sum = sums[(lane / 4) % CHAINS] as Local<"v128">;
-        f.set(sum, f32x4.relaxedMadd(weights, v128.load(input, 4 * lane), sum));
-      });
-    });
-    return total(f, sums);
-  });
+  forEachRow(
+    f,
+    p,
+    p.weightRows,
+    (row) => dotByChunks(f, p, (column, multiply) => decodeNf4Chunk(f, p, row, column, multiply)),
+  );
 });
+
+/** One row of `input` with a codebook weight. */
+export const codebookVectorKernel = kernel(
+  "vector_codebook",
+  { ...VECTOR, ...CODEBOOK },
+  (f, p) => {
+    forEachRow(
+      f,
+      p,
+      p.weightRows,
+      (row) =>
+        dotByChunks(f, p, (column, multiply) => decodeCodebookChunk(f, p, row, column, multiply)),
+    );
+  },
+);
 
 /** One row of `input` with a dense weight. */
 export const denseVectorKernel = kernel(
@@ -198,6 +229,7 @@ export const denseRowsKernel = kernel(
 export const vectorKernels = [
   ...Object.values(integerVectorKernels),
   nf4VectorKernel,
+  codebookVectorKernel,
   denseVectorKernel,
   denseRowsKernel,
 ];

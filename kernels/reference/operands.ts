@@ -8,7 +8,12 @@ import type { KeyValueCache, LowRank, Tensor, Weight } from "../device.ts";
 import type { CacheArrays } from "./cache.ts";
 import type { LowRankFactors } from "./low_rank.ts";
 import type { Allocation, Memory } from "./memory.ts";
-import { dequantizeAbsmax, dequantizeInteger, dequantizeNf4 } from "./weight.ts";
+import {
+  dequantizeAbsmax,
+  dequantizeCodebook,
+  dequantizeInteger,
+  dequantizeNf4,
+} from "./weight.ts";
 
 /** Resolves tensors, and remembers which allocations they belong to. */
 export class Operands {
@@ -66,6 +71,11 @@ export class Operands {
         const scales = this.floats(weight.scales);
         const zeros = this.floats(weight.zeros);
         return () => dequantizeInteger(codes, scales, zeros, weight);
+      }
+      case "codebook": {
+        const codes = this.words(weight.codes);
+        const levels = this.floats(weight.levels);
+        return () => dequantizeCodebook(codes, levels, weight);
       }
       case "nf4": {
         const codes = this.words(weight.codes);

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../device.ts";
+import { CODEBOOK_LEVELS, type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../device.ts";
 import { DYNAMIC_MAP, NF4_LEVELS } from "../nf4.ts";
 import { unpackCodes } from "../packing.ts";
 
@@ -90,4 +90,23 @@ export function dequantizeAbsmax(
     absmax[i] = DYNAMIC_MAP[code]! * scales[Math.floor(i / NF4_ABSMAX_BLOCK)]! + offset;
   }
   return absmax;
+}
+
+/**
+ * `w[n, k] = levels[n, floor(k / blockColumns)][code[n, k]]`.
+ *
+ * @param codes `[rows, codeWords(3, columns)]`
+ * @param levels `[rows, columns / blockColumns, 8]`
+ * @returns `[rows, columns]`
+ */
+export function dequantizeCodebook(
+  codes: Uint32Array,
+  levels: Float64Array,
+  { rows, columns, blockColumns }: Pick<IntegerLayout, "rows" | "columns" | "blockColumns">,
+): Float64Array {
+  // Blocks divide rows, so counting them row by row is counting along the codes.
+  return Float64Array.from(
+    unpackCodes(codes, 3, rows, columns),
+    (code, index) => levels[CODEBOOK_LEVELS * Math.floor(index / blockColumns) + code]!,
+  );
 }

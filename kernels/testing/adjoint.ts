@@ -14,6 +14,7 @@ import { inverseIndex } from "./vocabulary_cases.ts";
 import {
   type Place,
   placeOn,
+  randomCodebook,
   randomDense,
   randomInteger,
   randomNf4,
@@ -78,6 +79,7 @@ function pairs(): Pair[] {
     ["integer 4", randomInteger("adjoint 4", 31, 192, 4, 1, 64)],
     ["integer 8", randomInteger("adjoint 8", 31, 192, 8, 1, 64)],
     ["nf4", randomNf4("adjoint nf4", 31, 64, "plain")],
+    ["codebook", randomCodebook("adjoint codebook", 31, 192, 64)],
     ["nf4 double", randomNf4("adjoint nf4 double", 31, 64, "double")],
   ];
   return [

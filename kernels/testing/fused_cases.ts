@@ -7,7 +7,13 @@
 import type { GroupedLinear } from "../device.ts";
 import { randomFloats } from "./arrays.ts";
 import type { Case, Input, Lookup, Output } from "./case.ts";
-import { randomDense, randomInteger, randomNf4, type WeightData } from "./weights.ts";
+import {
+  randomCodebook,
+  randomDense,
+  randomInteger,
+  randomNf4,
+  type WeightData,
+} from "./weights.ts";
 
 const EPSILON = Math.fround(1e-5);
 const KEY = Uint32Array.of(0x12345678, 0x9abcdef0);
@@ -60,6 +66,7 @@ function groups(): Group[] {
         { weight: randomDense("grouped dense", 7, 64), bias: true },
         { weight: randomNf4("grouped nf4", 31, 64, "plain"), adapter: { rank: 16, pool: 32 } },
         { weight: int4(130, 64), adapter: { rank: 4, rate: 0.5 }, bias: true },
+        { weight: randomCodebook("grouped codebook", 20, 64, 32), adapter: { rank: 2 } },
       ],
     },
     {

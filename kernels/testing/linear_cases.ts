@@ -7,7 +7,13 @@
 import type { IntegerBits } from "../device.ts";
 import { randomFloats } from "./arrays.ts";
 import type { Case, Input } from "./case.ts";
-import { randomDense, randomInteger, randomNf4, type WeightData } from "./weights.ts";
+import {
+  randomCodebook,
+  randomDense,
+  randomInteger,
+  randomNf4,
+  type WeightData,
+} from "./weights.ts";
 
 /** Names of the weight formats under test. */
 export const WEIGHT_FORMATS = [
@@ -19,6 +25,7 @@ export const WEIGHT_FORMATS = [
   "integer8",
   "nf4",
   "nf4 double",
+  "codebook",
 ] as const;
 
 /** One of {@linkcode WEIGHT_FORMATS}. */
@@ -195,6 +202,10 @@ function linearShapes(format: WeightFormat): LinearShape[] {
         [M = 1, K = 1, N = 1],
       ) => ({ M, weight: randomNf4(`${format} ${K} ${N}`, N, K, absmax) }));
     }
+    case "codebook":
+      return [[1, 32, 1, 32], [3, 192, 31, 64], [33, 96, 40, 32], [65, 128, 7, 128]].map((
+        [M = 1, K = 1, N = 1, block = 1],
+      ) => ({ M, weight: randomCodebook(`codebook ${K} ${N}`, N, K, block) }));
     default: {
       const bits = Number(format.slice("integer".length)) as IntegerBits;
       const shapes: [number, number, number, number, number][] = [

@@ -6,6 +6,7 @@
  */
 
 import {
+  CODEBOOK_LEVELS,
   type Device,
   type DType,
   type IntegerBits,
@@ -16,7 +17,12 @@ import {
 } from "../device.ts";
 import { DYNAMIC_MAP, NF4_LEVELS } from "../nf4.ts";
 import { codeWords, packCodes } from "../packing.ts";
-import { dequantizeAbsmax, dequantizeInteger, dequantizeNf4 } from "../reference/weight.ts";
+import {
+  dequantizeAbsmax,
+  dequantizeCodebook,
+  dequantizeInteger,
+  dequantizeNf4,
+} from "../reference/weight.ts";
 import { randomFloats, randomIntegers } from "./arrays.ts";
 
 /** A dense weight on the host. */
@@ -77,8 +83,24 @@ export interface DoubleQuantized {
   readonly offset: Float32Array;
 }
 
+/** A codebook weight on the host, codes unpacked. */
+export interface CodebookData {
+  /** Discriminates {@linkcode WeightData}. */
+  readonly format: "codebook";
+  /** Output features. */
+  readonly rows: number;
+  /** Input features. */
+  readonly columns: number;
+  /** Columns of a block. */
+  readonly blockColumns: number;
+  /** `[rows, columns]`. */
+  readonly codes: Uint8Array;
+  /** `[rows, columns / blockColumns, 8]`. */
+  readonly levels: Float32Array;
+}
+
 /** A weight on the host. */
-export type WeightData = DenseData | IntegerData | Nf4Data;
+export type WeightData = DenseData | IntegerData | Nf4Data | CodebookData;
 
 /** A dense weight, uniform in [-1, 1); `name` selects the draws, here and below. */
 export function randomDense(name: string, rows: number, columns: number): DenseData {
@@ -126,6 +148,24 @@ export function randomNf4(
       scales: randomFloats(`${name} scales`, Math.ceil(blocks / NF4_ABSMAX_BLOCK), 0.1, 0.4),
       offset: Float32Array.of(1),
     },
+  };
+}
+
+/** Uniform codes, levels in [-1, 1). */
+export function randomCodebook(
+  name: string,
+  rows: number,
+  columns: number,
+  blockColumns: number,
+): CodebookData {
+  const levels = CODEBOOK_LEVELS * rows * columns / blockColumns;
+  return {
+    format: "codebook",
+    rows,
+    columns,
+    blockColumns,
+    codes: Uint8Array.from(randomIntegers(`${name} codes`, rows * columns, CODEBOOK_LEVELS)),
+    levels: randomFloats(`${name} levels`, levels),
   };
 }
 
@@ -190,6 +230,19 @@ export function uploadWeight(data: WeightData, place: Place, label = "weight"): 
         zeros: place("f32", blocks, data.zeros, `${label}.zeros`),
       };
     }
+    case "codebook": {
+      const { blockColumns } = data;
+      const words = packCodes(data.codes, 3, rows, columns);
+      const shape = [rows, columns / blockColumns, CODEBOOK_LEVELS];
+      return {
+        format: "codebook",
+        rows,
+        columns,
+        blockColumns,
+        codes: place("u32", [rows, codeWords(3, columns)], words, `${label}.codes`),
+        levels: place("f32", shape, data.levels, `${label}.levels`),
+      };
+    }
     case "nf4": {
       const codes = place(
         "u32",
@@ -232,6 +285,12 @@ export function dequantized(data: WeightData): Float64Array {
         Float64Array.from(data.zeros),
         data,
       );
+    case "codebook":
+      return dequantizeCodebook(
+        packCodes(data.codes, 3, rows, columns),
+        Float64Array.from(data.levels),
+        data,
+      );
     case "nf4": {
       const { codes, absmax } = data;
       const maxima = absmax instanceof Float32Array ? Float64Array.from(absmax) : dequantizeAbsmax(
@@ -252,7 +311,8 @@ export function dequantized(data: WeightData): Float64Array {
 export function weightMagnitudes(data: WeightData): Float64Array {
   switch (data.format) {
     case "dense":
-      return Float64Array.from(data.values, Math.abs);
+    case "codebook":
+      return dequantized(data).map(Math.abs);
     case "integer": {
       const { columns, blockRows, blockColumns, scales, zeros } = data;
       return Float64Array.from(data.codes, (code, index) => {

@@ -6,7 +6,7 @@
  */
 
 import type { IntegerBits } from "../device.ts";
-import { type Decoder, decoderOf } from "./decode.ts";
+import { decoded, type Decoder, decoderOf, type PackedWeight } from "./decode.ts";
 import { readDense } from "./product_code.ts";
 import type { Product } from "./product_types.ts";
 import type { Uniform } from "./program.ts";
@@ -53,7 +53,7 @@ export function chunkReader({ right, K }: Product): ChunkReader | null {
   const { weight } = right;
   const decoder = decoderOf(weight);
   if (decoder.blockColumns % CHUNK !== 0) return null;
-  const words = WORDS[weight.format === "integer" ? weight.bits : 4];
+  const words = WORDS[codeBits(weight)];
   return {
     name: `${decoder.name} t`,
     storage: decoder.storage.map((storage) =>
@@ -63,8 +63,11 @@ export function chunkReader({ right, K }: Product): ChunkReader | null {
     declarations: withoutOctets(decoder),
     load: (suffix, row, chunk) =>
       `let block${suffix} = blockAt(${row}, ${chunk} * ${CHUNK}u);
-let scale${suffix} = scaleAt(block${suffix});
-let zero${suffix} = zeroAt(block${suffix});
+${
+        decoder.blockValues.map(([name, load]) =>
+          `let ${name}${suffix} = ${load(`block${suffix}`)};`
+        ).join("\n")
+      }
 let chunk${suffix} = ${row} * parameters.chunks + ${chunk};
 ${
         words.load.map((expression, i) => `let words${suffix}_${i} = ${expression(suffix)};`).join(
@@ -75,11 +78,14 @@ ${
       const [x, y] = words.octet(suffix, quarter >> 1);
       const places = range(4).map((i) => `${4 * (quarter & 1) + i}u`).join(", ");
       const codes = `codesOf(vec4<u32>(${x}), vec4<u32>(${y}), vec4<u32>(${places}))`;
-      return decoder.hasZeros
-        ? `scale${suffix} * (${codes} - zero${suffix})`
-        : `scale${suffix} * ${codes}`;
+      return decoded(decoder, codes, suffix);
     },
   };
+}
+
+function codeBits(weight: PackedWeight): IntegerBits {
+  if (weight.format === "integer") return weight.bits;
+  return weight.format === "nf4" ? 4 : 3;
 }
 
 /** How the words of a chunk are loaded, and which of them hold an octet (see `packing.ts`). */

@@ -3,13 +3,15 @@
  * octet of any format straddles more words than one load can fetch, and both the forward product
  * (octets along the reduction) and the backward product (octets along the output) read whole octets.
  *
- * Every format is `w = scale(block) * (code - zero(block))`; NF4 codes decode to their level, its
- * zero is 0 and its scale the absmax.
+ * Most formats are `w = scale(block) * (code - zero(block))`; NF4 codes decode to their level, its
+ * zero is 0 and its scale the absmax. The values of a codebook are looked up.
  *
  * @module
  */
 
 import {
+  CODEBOOK_LEVELS,
+  type CodebookWeight,
   type IntegerBits,
   type IntegerWeight,
   NF4_ABSMAX_BLOCK,
@@ -23,7 +25,7 @@ import { component, range } from "./unroll.ts";
 import { type Storage, u32 } from "./wgsl.ts";
 
 /** A weight whose codes are read packed. */
-export type PackedWeight = IntegerWeight | Nf4Weight;
+export type PackedWeight = IntegerWeight | Nf4Weight | CodebookWeight;
 
 /** What a kernel needs to read a packed weight. */
 export interface Decoder {
@@ -36,19 +38,61 @@ export interface Decoder {
   /**
    * `wordsAt(row, octet) -> vec2<u32>`: the packed octet, its codes from the lowest bits on;
    * `codesOf(x, y: vec4<u32>, place: vec4<u32>) -> vec4<f32>`: codes at places 0..7 of four such octets;
-   * `blockAt(row, column) -> u32`, `scaleAt(block) -> f32`, `zeroAt(block) -> f32`;
-   * `struct Octet { low, high: vec4<f32> }`, `weightsAt(row, octet) -> Octet`: decoded weights.
+   * `blockAt(row, column) -> u32`, and with scales `scaleAt(block) -> f32`, `zeroAt(block) -> f32`,
+   * else `levels`, eight a block, and `chosen(codes, level 0, ..., level 7) -> vec4<f32>`;
+   * `struct Octet { low, high: vec4<f32> }`, `weightsAt(row, octet) -> Octet`: decoded weights;
+   * without scales also `halfAt(row, column) -> vec4<f32>`, those of half an octet.
    */
   readonly declarations: string;
   /** Columns that share a scale. */
   readonly blockColumns: number;
+  /** What the weights of a block share. */
+  readonly blockValues: readonly BlockValue[];
+  /** False if values are looked up. */
+  readonly hasScales: boolean;
   /** False if `zeroAt` is always 0. */
   readonly hasZeros: boolean;
 }
 
 /** The decoder of a packed weight. */
 export function decoderOf(weight: PackedWeight): Decoder {
-  return weight.format === "integer" ? integerDecoder(weight) : nf4Decoder(weight);
+  switch (weight.format) {
+    case "integer":
+      return integerDecoder(weight);
+    case "nf4":
+      return nf4Decoder(weight);
+    case "codebook":
+      return codebookDecoder(weight);
+  }
+}
+
+/** What all weights of a block share: the name of a variable, and the expression that loads it. */
+export type BlockValue = readonly [name: string, load: (block: string) => string];
+
+const SCALE: readonly BlockValue[] = [
+  ["scale", (block) => `scaleAt(${block})`],
+  ["zero", (block) => `zeroAt(${block})`],
+];
+
+const LEVEL_VARIABLES: readonly BlockValue[] = range(CODEBOOK_LEVELS).map((i) => [
+  `level${i}_`,
+  (block) => `levels[${block} * ${CODEBOOK_LEVELS}u + ${i}u]`,
+]);
+
+/**
+ * The expression of decoded weights, with the values of their block, or of one block for each, in
+ * variables of {@linkcode Decoder.blockValues} with this suffix.
+ */
+export function decoded(
+  { hasScales, hasZeros, blockValues }: Decoder,
+  codes: string,
+  suffix: number | string,
+): string {
+  if (!hasScales) {
+    const levels = blockValues.map(([name]) => `vec4<f32>(${name}${suffix})`);
+    return `chosen(${codes}, ${levels.join(", ")})`;
+  }
+  return hasZeros ? `scale${suffix} * (${codes} - zero${suffix})` : `scale${suffix} * ${codes}`;
 }
 
 function integerDecoder(weight: IntegerWeight): Decoder {
@@ -75,6 +119,8 @@ fn scaleAt(block: u32) -> f32 { return scales[block]; }
 fn zeroAt(block: u32) -> f32 { return zeros[block]; }
 ${weightsAt(blockColumns, true)}`,
     blockColumns,
+    blockValues: SCALE,
+    hasScales: true,
     hasZeros: true,
   };
 }
@@ -151,9 +197,55 @@ ${plain ? "fn scaleAt(block: u32) -> f32 { return absmax[block]; }" : DOUBLE_ABS
 fn zeroAt(block: u32) -> f32 { return 0.0; }
 ${weightsAt(NF4_BLOCK, false)}`,
     blockColumns: NF4_BLOCK,
+    blockValues: SCALE,
+    hasScales: true,
     hasZeros: false,
   };
 }
+
+function codebookDecoder({ codes, levels, columns, blockColumns }: CodebookWeight): Decoder {
+  return {
+    name: "codebook",
+    storage: [read("codes", codes, "u32"), read("levels", levels, "f32")],
+    uniforms: {
+      chunks: u32(Math.ceil(columns / 32)),
+      blocks: u32(columns / blockColumns),
+      blockColumns: u32(blockColumns),
+    },
+    declarations: `${INTEGER_WORDS[3]}
+fn blockAt(row: u32, column: u32) -> u32 {
+  return row * parameters.blocks + column / parameters.blockColumns;
+}
+${CHOSEN}
+struct Octet { low: vec4<f32>, high: vec4<f32> }
+fn halfAt(row: u32, column: u32) -> vec4<f32> {
+  let words = wordsAt(row, column / 8u);
+  let places = vec4<u32>(0u, 1u, 2u, 3u) + column % 8u;
+  let codes = codesOf(vec4<u32>(words.x), vec4<u32>(words.y), places);
+  let level = blockAt(row, column) * ${CODEBOOK_LEVELS}u + vec4<u32>(codes);
+  return vec4<f32>(${range(4).map((i) => `levels[level.${component(i)}]`).join(", ")});
+}
+fn weightsAt(row: u32, octet: u32) -> Octet {
+  return Octet(halfAt(row, octet * 8u), halfAt(row, octet * 8u + 4u));
+}`,
+    blockColumns,
+    blockValues: LEVEL_VARIABLES,
+    hasScales: false,
+    hasZeros: false,
+  };
+}
+
+/** One of eight by a tree of selects: indexing a vector would put it in memory. */
+const CHOSEN = `fn chosen(codes: vec4<f32>, ${
+  range(CODEBOOK_LEVELS).map((i) => `level${i}: vec4<f32>`).join(", ")
+}) -> vec4<f32> {
+  let bits = vec4<u32>(codes);
+${
+  range(3).map((bit) => `  let bit${bit} = (bits & vec4<u32>(${1 << bit}u)) != vec4<u32>(0u);`)
+    .join("\n")
+}
+  return ${selectTree(2, 0, (level) => `level${level}`)};
+}`;
 
 /** `codesOf` of NF4 by a tree of selects: a table would be a slow gather. */
 const LEVELS = `
@@ -163,14 +255,17 @@ ${
   range(4).map((bit) => `  let bit${bit} = (shifted & vec4<u32>(${1 << bit}u)) != vec4<u32>(0u);`)
     .join("\n")
 }
-  return ${levelTree(3, 0)};
+  return ${
+  selectTree(3, 0, (level) => `vec4<f32>(${(NF4_LEVELS[level] as number).toPrecision(9)})`)
+};
 }`;
 
-function levelTree(bit: number, first: number): string {
-  if (bit < 0) return `vec4<f32>(${(NF4_LEVELS[first] as number).toPrecision(9)})`;
-  return `select(${levelTree(bit - 1, first)}, ${
-    levelTree(bit - 1, first + (1 << bit))
-  }, bit${bit})`;
+/** The value whose number, from `first` on, has the bits `bit0` to `bit<bit>`. */
+function selectTree(bit: number, first: number, value: (index: number) => string): string {
+  if (bit < 0) return value(first);
+  const [clear, set] = [first, first + (1 << bit)]
+    .map((start) => selectTree(bit - 1, start, value));
+  return `select(${clear}, ${set}, bit${bit})`;
 }
 
 /**
@@ -225,7 +320,8 @@ export function withSuffix(decoder: Decoder, suffix: string): Decoder {
   if (suffix === "") return decoder;
   const names = [
     ...decoder.storage.map(({ name }) => name),
-    ...["wordsAt", "codesOf", "blockAt", "scaleAt", "zeroAt", "weightsAt", "Octet"],
+    ...["wordsAt", "codesOf", "blockAt", "scaleAt", "zeroAt", "chosen", "halfAt", "weightsAt"],
+    "Octet",
   ];
   const fields = Object.keys(decoder.uniforms);
   return {

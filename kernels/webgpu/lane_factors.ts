@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Decoder, decoderOf } from "./decode.ts";
+import { decoded, type Decoder, decoderOf } from "./decode.ts";
 import type { DenseFactor, PackedFactor, Product, Tile } from "./product_types.ts";
 import { readDense } from "./product_code.ts";
 import type { Uniform } from "./program.ts";
@@ -129,10 +129,10 @@ function denseColumns(
 function packedColumns({ weight }: PackedFactor, tile: LaneTile): RightFactor {
   const decoder = decoderOf(weight);
   const columns = 4 * tile.vectors;
-  const scales = (v: number) => {
-    const each = (name: string) => vec4((j) => `${name}At(block${4 * v + j})`);
-    return `    let scale${v} = ${each("scale")};\n    let zero${v} = ${each("zero")};`;
-  };
+  const ofBlocks = (v: number) =>
+    decoder.blockValues.map(([name, load]) =>
+      `    let ${name}${v} = ${vec4((j) => load(`block${4 * v + j}`))};`
+    ).join("\n");
   return {
     ...common(decoder),
     name: `${decoder.name} t`,
@@ -143,13 +143,13 @@ function packedColumns({ weight }: PackedFactor, tile: LaneTile): RightFactor {
         (j) => `    let block${j} = blockAt(rowRight${j}, block * parameters.blockColumns);`,
       )
     }
-${unroll(tile.vectors, scales)}`,
+${unroll(tile.vectors, ofBlocks)}`,
     load: unroll(columns, (j) => `      let words${j} = wordsAt(rowRight${j}, k / 8u);`),
     value: (place, v) => {
       const words = (half: string) =>
         `vec4<u32>(${[0, 1, 2, 3].map((j) => `words${4 * v + j}.${half}`).join(", ")})`;
       const codes = `codesOf(${words("x")}, ${words("y")}, vec4<u32>(k % 8u + ${place}u))`;
-      return weights(decoder, codes, v);
+      return decoded(decoder, codes, v);
     },
   };
 }
@@ -183,24 +183,20 @@ function packedRows({ weight }: PackedFactor, tile: LaneTile): RightFactor {
     name: `${decoder.name} n`,
     prologue,
     load: `      let block = blockAt(${row("lane % 4u")}, octet * 8u);
-      let scale = scaleAt(block);
-      let zero = zeroAt(block);
+${decoder.blockValues.map(([name, load]) => `      let ${name} = ${load("block")};`).join("\n")}
 ${
       unroll(4, (k) =>
-        `      let words${k} = wordsAt(${row(`${k}u`)}, octet);
-      let scale${k} = ${share("scale", k)};
-      let zero${k} = ${share("zero", k)};`)
+        [
+          `      let words${k} = wordsAt(${row(`${k}u`)}, octet);`,
+          ...decoder.blockValues.map(([name]) => `      let ${name}${k} = ${share(name, k)};`),
+        ].join("\n"))
     }`,
     value: (k, v) => {
       const places = [0, 1, 2, 3].map((i) => `${4 * v + i}u`).join(", ");
       const codes = `codesOf(vec4<u32>(words${k}.x), vec4<u32>(words${k}.y), vec4<u32>(${places}))`;
-      return weights(decoder, codes, k);
+      return decoded(decoder, codes, k);
     },
   };
-}
-
-function weights({ hasZeros }: Decoder, codes: string, suffix: number): string {
-  return hasZeros ? `scale${suffix} * (${codes} - zero${suffix})` : `scale${suffix} * ${codes}`;
 }
 
 /** The lane's column j, clamped into the factor. */

@@ -8,7 +8,13 @@ import { randomFloats } from "../testing/arrays.ts";
 import { type Case, checkCase, runCase } from "../testing/case.ts";
 import { CASES } from "../testing/conformance.ts";
 import { crossEntropyCase } from "../testing/vocabulary_cases.ts";
-import { randomDense, randomInteger, randomNf4, type WeightData } from "../testing/weights.ts";
+import {
+  randomCodebook,
+  randomDense,
+  randomInteger,
+  randomNf4,
+  type WeightData,
+} from "../testing/weights.ts";
 import { openWebgpu, type WebgpuOptions } from "./adapter.ts";
 import type { WebgpuDevice } from "./device.ts";
 
@@ -130,6 +136,7 @@ const WEIGHTS: Readonly<Record<string, Sharded>> = {
   integer4: decodedInFive(randomInteger("integer4", ROWS, COLUMNS, 4, 1, 32), 6144),
   "blocks of 3 rows": decodedInFive(randomInteger("blocks", ROWS, COLUMNS, 4, 3, 32), 12288),
   integer8: decodedInFive(randomInteger("integer8", ROWS, COLUMNS, 8, 1, 64), 8192),
+  codebook: decodedInFive(randomCodebook("codebook", ROWS, COLUMNS, 64), 6144),
   nf4: decodedInFive(randomNf4("nf4", ROWS, COLUMNS, "plain"), 8192),
   // Its shards start at multiples of 64 second-level scales, each for 256 x 64 weights.
   "nf4 double": {

@@ -9,6 +9,7 @@
 import {
   NF4_ABSMAX_BLOCK,
   NF4_BLOCK,
+  sizeOf,
   type Tensor,
   VIEW_ALIGNMENT,
   type Weight,
@@ -59,6 +60,8 @@ export function weightLayouts(weight: Weight): RowLayout[] {
           rows: weight.blockRows,
         })),
       ];
+    case "codebook":
+      return [rowLayout(weight.codes, rows), rowLayout(weight.levels, rows)];
     case "nf4": {
       const { codes, absmax } = weight;
       const parts: [Tensor, weightsPerElement: number][] = absmax.kind === "plain"
@@ -115,7 +118,10 @@ export function rowRanges(
 export function rowsOf({ tensor, elements, rows }: RowLayout, { first, count }: RowRange): Tensor {
   const size = Math.ceil(count * elements / rows);
   if (size === tensor.size) return tensor;
-  const shape = tensor.shape.length === 1 ? [size] : [size / elements, elements];
+  const inner = tensor.shape.slice(1);
+  const shape = inner.length === 0
+    ? [size]
+    : [size / elements, ...(sizeOf(inner) === elements ? inner : [elements])];
   return viewOf(tensor, first * elements / rows, shape, tensor.label);
 }
 
@@ -129,6 +135,8 @@ export function weightRows<W extends Weight>(weight: W, range: RowRange): W {
       return { ...weight, rows, values: first };
     case "integer":
       return { ...weight, rows, codes: first, scales: second, zeros: third };
+    case "codebook":
+      return { ...weight, rows, codes: first, levels: second };
     case "nf4": {
       const absmax = weight.absmax.kind === "plain"
         ? { ...weight.absmax, values: second }

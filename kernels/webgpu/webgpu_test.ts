@@ -19,6 +19,7 @@ const HARDWARE: Readonly<Record<"generic" | "gpu", () => readonly (readonly [str
         "linear integer3",
         "linearTransposed integer4",
         "linear nf4 double",
+        "linearTransposed codebook",
         "matmul tn",
         "columnSum",
         "lowRankBackward",

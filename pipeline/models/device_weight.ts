@@ -75,6 +75,8 @@ export function weightTensors(weight: Weight): readonly Tensor[] {
       return [weight.values];
     case "integer":
       return [weight.codes, weight.scales, weight.zeros];
+    case "codebook":
+      return [weight.codes, weight.levels];
     case "nf4":
       return weight.absmax.kind === "plain"
         ? [weight.codes, weight.absmax.values]

@@ -24,7 +24,7 @@ export interface RunOptions {
   readonly device?: Device;
   /** Fields of `config.json`. */
   readonly config?: Readonly<Record<string, unknown>>;
-  readonly bits?: IntegerBits;
+  readonly bits?: Exclude<IntegerBits, 1>;
   readonly groupSize?: number;
   readonly form?: string;
   readonly rank?: number;
@@ -88,7 +88,7 @@ export function withWeights(
 /** A model with all layers rounded to nearest. */
 export async function rounded(
   source: ModelSource,
-  bits: IntegerBits,
+  bits: Exclude<IntegerBits, 1>,
   groupSize: number,
 ): Promise<ModelSource> {
   const weights = new Map<string, HostWeight>();

@@ -192,7 +192,7 @@ Deno.test("the proximal step of a 2-D block clips its rows at one level", () => 
 });
 
 Deno.test("what does not fit is refused, with the layer's name", () => {
-  const parameters = preprocessorSchema.parse({ method: "magr" });
+  const parameters = magr.parameters.parse({ method: "magr" });
   const run = (weights: Float32Array, gram: Matrix, columns: number, rows = 1) => () =>
     magr.preprocess(
       weights,

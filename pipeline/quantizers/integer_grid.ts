@@ -92,7 +92,7 @@ export function fitGrid(
 /** The nearest code of a grid, clamped to its range. */
 export function encode(value: number, grid: Grid, bits: number): number {
   const code = roundHalfToEven(value / grid.scale) + grid.zero;
-  return Math.min(Math.max(code, 0), 2 ** bits - 1);
+  return Math.min(Math.max(code, 0), (1 << bits) - 1);
 }
 
 /** 1.5 * 2^52: adding it leaves no bits for a fraction, and IEEE 754 rounds ties to even. */

@@ -93,26 +93,47 @@ export function searchScales(
   { exponent, salientWeight }: ScaleSearch,
 ): Grid[] {
   if (bits === 1) return [...grids];
-  return grids.map((grid, row) => {
-    const start = group.offset + row * group.stride;
-    let best = grid;
+  const { columns, offset, stride } = group;
+  const weights = new Float64Array(columns);
+  const factors = new Float64Array(columns).fill(1);
+  return grids.map(({ scale, zero }, row) => {
+    const start = offset + row * stride;
+    weights.set(group.values.subarray(start, start + columns));
+    if (salient !== null) {
+      for (let column = 0; column < columns; column++) {
+        factors[column] = salient[row * columns + column] === 1 ? salientWeight : 1;
+      }
+    }
+    let best = scale;
     let least = Infinity;
     for (const factor of SCALE_FACTORS) {
-      const candidate = { scale: Math.fround(factor * grid.scale), zero: grid.zero };
-      let error = 0;
-      // Errors only add up: one that is no better already need not be finished.
-      for (let column = 0; column < group.columns && error < least; column++) {
-        const weight = group.values[start + column]!;
-        const code = encode(weight, candidate, bits);
-        const difference = Math.abs(weight - candidate.scale * (code - candidate.zero));
-        const counts = salient !== null && salient[row * group.columns + column] === 1;
-        error += (counts ? salientWeight : 1) * difference ** exponent;
-      }
+      const candidate = Math.fround(factor * scale);
+      const error = weightedError(weights, factors, candidate, zero, bits, exponent, least);
       if (error < least) {
         least = error;
         best = candidate;
       }
     }
-    return best;
+    return { scale: best, zero };
   });
+}
+
+/** The weighted error of a row on a grid, or as much of it as shows that it is not below `enough`. */
+function weightedError(
+  weights: Float64Array,
+  factors: Float64Array,
+  scale: number,
+  zero: number,
+  bits: number,
+  exponent: number,
+  enough: number,
+): number {
+  const grid = { scale, zero };
+  let error = 0;
+  for (let column = 0; column < weights.length && error < enough; column++) {
+    const weight = weights[column]!;
+    const code = encode(weight, grid, bits);
+    error += factors[column]! * Math.abs(weight - scale * (code - zero)) ** exponent;
+  }
+  return error;
 }

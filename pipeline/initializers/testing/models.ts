@@ -63,7 +63,18 @@ const CONFIG = {
 
 /** The model of tests, with weights large enough that blocks change what they pass on. */
 export function smallModel(config: Readonly<Record<string, unknown>> = {}): ModelSource {
-  return new RandomModel(parseConfig({ ...CONFIG, ...config }, "test model"), 5, 0.3);
+  const random = new RandomModel(parseConfig({ ...CONFIG, ...config }, "test model"), 5, 0.3);
+  return {
+    config: random.config,
+    moduleFormat: () => null,
+    weight: (linear) => random.weight(linear),
+    floats: async (name) => {
+      const values = await random.floats(name);
+      return name.endsWith(".bias") || name.endsWith("norm.weight")
+        ? values.map((value, index) => value + 0.3 * Math.sin(index + name.length))
+        : values;
+    },
+  };
 }
 
 /** A model whose linear layers are exchanged. */

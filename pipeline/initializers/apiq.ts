@@ -25,6 +25,7 @@ import type {
 import {
   allocateOptimizers,
   type Reconstruction,
+  type ReconstructionOptions,
   type ReconstructionUnit,
   type Watch,
 } from "./reconstruction.ts";
@@ -50,20 +51,22 @@ export const apiqFields = {
 } as const;
 
 /** Values of {@linkcode apiqFields}. */
-export interface ApiqOptions {
-  readonly epochs: number;
-  readonly clip_lr: number;
-  readonly lr: number;
-  readonly weight_decay: number;
+export interface ApiqOptions extends ReconstructionOptions {
+  /** Logits before training. */
   readonly clip_init: number;
+  /** Whether there is a second target. */
   readonly aug_loss: boolean;
+  /** Whether zero is the middle of the codes. */
   readonly symmetric: boolean;
+  /** Whether zero is always a value of the grid. */
   readonly contains_zero: boolean;
+  /** Share of the windows that are held out. */
   readonly validation: number;
 }
 
 /** One block on its way through the model. */
 export interface BlockVisit {
+  /** Its place in the model. */
   readonly layer: number;
   /** In full precision. */
   readonly full: DeviceBlock;
@@ -73,7 +76,9 @@ export interface BlockVisit {
   readonly fullStates: HiddenStates;
   /** Inputs of the block in the quantized model. */
   readonly currentStates: HiddenStates;
+  /** Which windows train. */
   readonly split: WindowSplit;
+  /** To be handed to `reconstruct`. */
   readonly watch: Watch;
   /** Takes what was learned about a layer: from now on `current` has it. */
   learned(linear: LinearShape, values: LearnedLinear | undefined): Promise<void>;

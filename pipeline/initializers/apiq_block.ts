@@ -30,6 +30,8 @@ export class BlockUnit implements ReconstructionUnit {
   readonly #scope: TensorScope;
 
   /**
+   * Allocates and records.
+   *
    * @param block The full-precision block, whose norms and biases are used as they are.
    * @param augmented Whether there is a second target (ApiQ's `aug_loss`).
    */

@@ -31,6 +31,8 @@ export class LayersUnit implements ReconstructionUnit {
   readonly #scope: TensorScope;
 
   /**
+   * Allocates and records.
+   *
    * @param originals The full-precision layers, in the order of `linears`.
    * @param augmented Whether what the full-precision layers make of the quantized model's inputs is a
    * target too.

@@ -19,6 +19,7 @@ import { type AdapterOf, freeSlabs, placeTargets, readModule } from "./placed_ad
 export interface ClippedSource {
   /** Its weight is dense. */
   readonly linear: Linear;
+  /** Its bits and groups. */
   readonly grid: ClippedGridSettings;
 }
 
@@ -26,13 +27,17 @@ export interface ClippedSource {
 export interface ClippedLinear {
   /** The layer with its weight on the grid as it is now, and the gradient of that weight. */
   readonly linear: Linear & { readonly gradient: Tensor };
+  /** Logits of the shares of the largest weights that are kept. */
   readonly upper: Parameter;
+  /** Of the least weights. */
   readonly lower: Parameter;
 }
 
 /** What a layer came to, in host memory. */
 export interface LearnedLinear {
+  /** Logits of the shares of the largest weights that are kept. */
   readonly upper: Float32Array;
+  /** Of the least weights. */
   readonly lower: Float32Array;
   /** Null for a layer without an adapter. */
   readonly module: HostModule | null;

@@ -12,6 +12,7 @@ import { encode, roundHalfToEven } from "../quantizers/integer_grid.ts";
 
 /** The grid of a layer's groups; see `ClippedGrid` in `kernels/device.ts`. */
 export interface ClippedGridSettings {
+  /** Width of a code. */
   readonly bits: IntegerBits;
   /** Consecutive inputs of one output that share a grid. */
   readonly groupSize: number;

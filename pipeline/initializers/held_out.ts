@@ -15,7 +15,9 @@ export function validationShare(preset: number): z.ZodDefault<z.ZodNumber> {
 
 /** Indices of windows. */
 export interface WindowSplit {
+  /** Those to train on, in the order of the text. */
   readonly training: readonly number[];
+  /** The others. */
   readonly heldOut: readonly number[];
 }
 

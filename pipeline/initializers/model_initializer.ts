@@ -18,7 +18,9 @@ import type { ModelOutline, ModelSource } from "../models/language_model.ts";
 
 /** A layer and the adapter to make for it. */
 export interface AdapterTarget {
+  /** The layer. */
   readonly linear: LinearShape;
+  /** Shapes and scale of its adapter. */
   readonly shape: AdapterShape;
 }
 
@@ -31,6 +33,7 @@ export interface PlannedInitialization {
   readonly original: ModelOutline;
   /** The model that the adapters will be trained on. */
   readonly base: ModelOutline;
+  /** The adapters to make. */
   readonly targets: AdapterTargets;
   /** Windows of calibration text; one at a time is on the device, whatever `batchSize` says. */
   readonly shape: CalibrationShape;
@@ -38,8 +41,11 @@ export interface PlannedInitialization {
 
 /** What such a method works with. */
 export interface ModelInitialization extends PlannedInitialization {
+  /** Computes. */
   readonly device: Device;
+  /** With its values. */
   readonly original: ModelSource;
+  /** With its values. */
   readonly base: ModelSource;
   /** `[samples, length]` token ids. */
   readonly windows: Uint32Array;
@@ -49,7 +55,9 @@ export interface ModelInitialization extends PlannedInitialization {
   readonly scratch: string;
   /** Ends the method between two steps. */
   readonly signal: AbortSignal;
+  /** Called after every step. */
   report(progress: Progress): void;
+  /** Called with lines that stay. */
   log(line: string): void;
   /** Takes the weight that replaces the base's, in the base's format; every layer at most once. */
   replaceBase(linear: LinearShape, weight: HostWeight): void;

@@ -44,16 +44,19 @@ export interface ReconstructionUnit {
 
 /** How a unit trains. */
 export interface ReconstructionOptions {
+  /** Passes over the training windows. */
   readonly epochs: number;
   /** Learning rate of the logits. */
   readonly clip_lr: number;
   /** Learning rate of the adapters. */
   readonly lr: number;
+  /** Decoupled decay of both. */
   readonly weight_decay: number;
 }
 
 /** Who watches. */
 export interface Watch {
+  /** Ends training between two windows. */
   readonly signal: AbortSignal;
   /** Called after every window that was trained on. */
   trained(): void;

@@ -101,7 +101,11 @@ export class BlockPass {
     }
   }
 
-  /** @throws {UserError} If inputs were not finite, or a Gram matrix is not what it should be. */
+  /**
+   * What all batches came to.
+   *
+   * @throws {UserError} If inputs were not finite, or a Gram matrix is not what it should be.
+   */
   async finish(): Promise<Observed> {
     const layers = new Map<string, LayerCalibration>();
     const tokens = this.#shape.samples * this.#shape.length;

@@ -27,7 +27,9 @@ export interface CalibrationRun {
   readonly source: ModelSource;
   /** `[samples, length]` token ids. */
   readonly windows: Uint32Array;
+  /** Of the windows and their batches. */
   readonly shape: CalibrationShape;
+  /** What is gathered for each layer. */
   readonly needs: NeedsOf;
   /** Path of the file of hidden states, which does not exist before and after. */
   readonly scratch: string;

@@ -4,6 +4,7 @@ import { openCpu } from "../../kernels/cpu/device.ts";
 import type { Device, Tensor } from "../../kernels/device.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { ReferenceDevice } from "../../kernels/reference/device.ts";
+import { openWebgpu } from "../../kernels/webgpu/adapter.ts";
 import { UserError } from "../errors.ts";
 import { type Gram, GramSum, PROBE_TOLERANCE, WINDOW_TOKENS } from "./gram.ts";
 
@@ -60,6 +61,7 @@ function expected(batches: readonly Float32Array[]): { mean: Float64Array; size:
 const DEVICES: readonly (readonly [string, () => Promise<Device>])[] = [
   ["reference", () => Promise.resolve(new ReferenceDevice())],
   ["cpu", () => openCpu({ threads: 2 })],
+  ["webgpu", () => openWebgpu()],
 ];
 
 for (const [name, open] of DEVICES) {

@@ -7,15 +7,33 @@
 
 import { z } from "zod";
 import { type DataReference, dataSources } from "../data/data_sources.ts";
-import { TEXT_DATA } from "../data/text.ts";
+import { TEXT_DATA, type TextData } from "../data/text.ts";
 import { UserError } from "../errors.ts";
 import type { ModelConfig } from "../models/config.ts";
 
 /** Tokens of a window at most, unless `length` says otherwise: what GPTQ calibrates with. */
 const DEFAULT_LENGTH = 2048;
 
-/** Schema of the `calibration:` key. */
-export const CALIBRATION = z.strictObject({
+/** The `calibration:` of a stage. */
+export interface CalibrationOptions {
+  /** The text. */
+  readonly data: TextData;
+  /** Windows. */
+  readonly samples: number;
+  /** Tokens of a window; see {@linkcode calibrationShape}. */
+  readonly length?: number | undefined;
+  /** Windows of one forward pass, at most. */
+  readonly batch_size: number;
+  /** Whose activations the inputs of a block come from. */
+  readonly activations: "quantized" | "full";
+  /** Whether they come from quantized layers of the same block, too. */
+  readonly true_sequential: boolean;
+  /** Draws the windows instead of the seed of the experiment. */
+  readonly seed?: number | undefined;
+}
+
+/** Schema of {@linkcode CalibrationOptions}. */
+export const CALIBRATION: z.ZodType<CalibrationOptions> = z.strictObject({
   data: TEXT_DATA.describe("The text."),
   samples: z.int().positive().default(128)
     .describe("Windows, drawn from the text at random; none twice unless the text is short."),
@@ -31,7 +49,8 @@ export const CALIBRATION = z.strictObject({
   true_sequential: z.boolean().default(false)
     .describe(
       "Whether the inputs of o_proj, of gate_proj and up_proj, and of down_proj come from the " +
-        "quantized layers before them in the same block, too.",
+        "quantized layers before them in the same block, too; a base that `initialize` reads is " +
+        "quantized throughout, so there they always do.",
     ),
   seed: z.int().nonnegative().optional()
     .describe("Draws the windows; default: the seed of the experiment."),
@@ -39,9 +58,6 @@ export const CALIBRATION = z.strictObject({
   message: "true_sequential needs activations: quantized",
   path: ["true_sequential"],
 });
-
-/** The `calibration:` of a stage. */
-export type CalibrationOptions = z.output<typeof CALIBRATION>;
 
 /** The numbers of windows and tokens that options come to for one model. */
 export interface CalibrationShape {

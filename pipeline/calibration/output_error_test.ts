@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { openCpu } from "../../kernels/cpu/device.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { ReferenceDevice } from "../../kernels/reference/device.ts";
+import { openWebgpu } from "../../kernels/webgpu/adapter.ts";
 import { matrix } from "../linalg/matrix.ts";
 import { outputError } from "./output_error.ts";
 
@@ -41,10 +42,16 @@ function gramOf(inputs: Float32Array) {
   return matrix(COLUMNS, COLUMNS, values);
 }
 
-for (const name of ["reference", "cpu"]) {
+const DEVICES = {
+  reference: () => Promise.resolve(new ReferenceDevice()),
+  cpu: () => openCpu({ threads: 1 }),
+  webgpu: () => openWebgpu(),
+};
+
+for (const [name, open] of Object.entries(DEVICES)) {
   for (const rows of [3, 256, 300]) {
     Deno.test(`${name}: the error of ${rows} outputs is that of the outputs themselves`, async () => {
-      const device = name === "cpu" ? await openCpu({ threads: 1 }) : new ReferenceDevice();
+      const device = await open();
       const inputs = normal("inputs", TOKENS * COLUMNS);
       const weights = normal("weights", rows * COLUMNS);
       const quantized = weights.map((value) => Math.round(value * 2) / 2);
@@ -52,7 +59,7 @@ for (const name of ["reference", "cpu"]) {
       const expected = squares(inputs, error) / squares(inputs, weights);
       const found = await outputError(device, gramOf(inputs), weights, quantized);
       assert(
-        Math.abs(found / expected - 1) < (name === "cpu" ? 1e-5 : 1e-12),
+        Math.abs(found / expected - 1) < (name === "reference" ? 1e-12 : 1e-5),
         `${found} ${expected}`,
       );
       device.close();

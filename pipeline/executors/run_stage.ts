@@ -146,14 +146,15 @@ async function checkSources(
   resolved: ReadonlySet<string>,
   store: Store,
 ): Promise<void> {
-  const read = task.upstream.flatMap(({ sources }) =>
-    Object.entries(sources).filter(([, { reference }]) => resolved.has(reference))
-  );
-  for (const [path, { reference, sha256 }] of [...Object.entries(task.identity.sources), ...read]) {
-    if (await digestSource(reference, task.folder, store.index) === sha256) continue;
-    throw new UserError(
-      `"${reference}" (${task.id}.${path}) changed while the stage ran: run the same command again`,
-    );
+  const own = { node: task.id, sources: task.identity.sources };
+  for (const { node, sources } of [own, ...task.upstream]) {
+    for (const [path, { reference, sha256 }] of Object.entries(sources)) {
+      if (sources !== own.sources && !resolved.has(reference)) continue;
+      if (await digestSource(reference, task.folder, store.index) === sha256) continue;
+      throw new UserError(
+        `"${reference}" (${node}.${path}) changed while the stage ran: run the same command again`,
+      );
+    }
   }
 }
 

@@ -44,6 +44,7 @@ function taskOf(
   parameters: object,
   folder: string,
   parts: Partial<StageIdentity> = {},
+  upstream: StageTask["upstream"] = [],
 ): StageTask {
   const identity: StageIdentity = {
     stage,
@@ -59,7 +60,7 @@ function taskOf(
     key: keyOf(identity),
     id: `${stage} node`,
     identity,
-    upstream: [],
+    upstream,
     folder,
     experiment: "test",
     equipoise: { version: "1.2.3", commit: "abc" },
@@ -207,6 +208,37 @@ Deno.test("of two that want the same result, one makes it and the other gets it"
     ]);
     assert.equal(runs, 1);
     assert.deepEqual(both[0], JSON.parse(JSON.stringify(both[1])));
+  }));
+
+Deno.test("a source of a stage upstream that was read and changes fails it, too", () =>
+  withStore(async ({ folder, store, host }) => {
+    const path = join(folder, "model.txt");
+    const sources = async () => ({
+      model: { reference: path, sha256: await digestSource(path, folder, store.index) },
+    });
+    const change = (reads: boolean) =>
+      stageOf(async (context) => {
+        assert.deepEqual(context.upstream.map(({ node }) => node), ["base"]);
+        if (reads) assert.deepEqual(await context.resolve({ reference: path, path: "" }), [path]);
+        await Deno.writeTextFile(path, `after ${reads}`);
+        return { metrics: {} };
+      });
+    for (const reads of [false, true]) {
+      await Deno.writeTextFile(path, "before");
+      const base = { stage: "make", parameters: {}, key: "0", node: "base" };
+      const task = taskOf("special", { reads }, folder, {}, [{
+        ...base,
+        sources: await sources(),
+      }]);
+      const run = runStage(task, host({ stages: [change(reads)] }));
+      if (!reads) await run;
+      else {
+        await assert.rejects(run, {
+          name: "UserError",
+          message: /model\.txt" \(base\.model\) changed while the stage ran/,
+        });
+      }
+    }
   }));
 
 Deno.test("a source that changes while the stage runs fails it", () =>

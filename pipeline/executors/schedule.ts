@@ -112,8 +112,8 @@ export function taskOf(stage: PlannedStage, plan: Plan, equipoise: CodeVersion):
 function chainOf({ identity }: PlannedStage, plan: Plan): FinishedStage[] {
   const below = plan.stages.find(({ key }) => key === identity.upstream[0]);
   if (below === undefined) return [];
-  const { key, identity: { stage, parameters, sources } } = below;
-  return [{ key, stage, parameters, sources }, ...chainOf(below, plan)];
+  const { key, id: node, identity: { stage, parameters, sources } } = below;
+  return [{ key, node, stage, parameters, sources }, ...chainOf(below, plan)];
 }
 
 function resultOf(event: StageEvent): StageResult | null {

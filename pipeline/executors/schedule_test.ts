@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Plan, PlannedStage } from "../graph/plan.ts";
 import type { Executor, StageEvent, StageTask } from "./executor.ts";
-import { runPlan } from "./schedule.ts";
+import { runPlan, taskOf } from "./schedule.ts";
 
 /** A plan of stages "a", "b": each entry is "name" or "name<input,input"; "name!" is cached. */
 function planOf(...entries: string[]): Plan {
@@ -168,4 +168,13 @@ Deno.test("an interruption before the start runs nothing", async () => {
   });
   assert.deepEqual(executor.submitted, []);
   assert.deepEqual(statuses(results), { a: "cancelled" });
+});
+
+Deno.test("a task knows the chain of stages that it stands on, nearest first", () => {
+  const plan = planOf("a!", "b<a", "c<b,d", "d");
+  const equipoise = { version: "0", commit: null };
+  const chains = plan.stages.map((stage) =>
+    taskOf(stage, plan, equipoise).upstream.map(({ key, node, stage }) => `${key} ${node} ${stage}`)
+  );
+  assert.deepEqual(chains, [[], ["a a make"], ["b b make", "a a make"], []]);
 });

@@ -50,6 +50,8 @@ export interface UpstreamStage {
 export interface FinishedStage extends UpstreamStage {
   /** Key of its result. */
   readonly key: string;
+  /** Name of the graph node ("base"). */
+  readonly node: string;
   /** What it read outside the store, by the place in its parameters ("model"). */
   readonly sources: Readonly<Record<string, SourceDigest>>;
 }

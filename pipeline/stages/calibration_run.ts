@@ -32,6 +32,7 @@ export interface StageCalibration extends Pick<CalibrationRun, "needs" | "visit"
 
 /** Windows of calibration text for one model. */
 export interface StageWindows {
+  /** Of the windows. */
   readonly shape: CalibrationShape;
   /** `[samples, length]` token ids. */
   readonly windows: Uint32Array;

@@ -38,6 +38,7 @@ export type TargetShapes = ReadonlyMap<
 
 /** An initialized adapter. */
 export interface InitializedLayers extends StageOutcome {
+  /** By path of the linear layer. */
   readonly modules: ReadonlyMap<string, HostModule>;
   /** Whether the folder of the stage has a base of its own. */
   readonly ownBase: boolean;

@@ -14,7 +14,9 @@ import type { QuantizeParameters } from "./quantize.ts";
 
 /** A quantizer with its parameters. */
 export interface ChosenQuantizer {
+  /** What it does. */
   readonly method: Quantizer<QuantizerParameters>;
+  /** How. */
   readonly parameters: QuantizerParameters;
 }
 

@@ -58,7 +58,7 @@ export class Workbench {
     });
     this.#artifacts.set(key, { kind: stage.produces, key, folder, node: key });
     this.#upstream.set(key, [
-      { stage: stage.name, parameters: parsed, key, sources: {} },
+      { stage: stage.name, parameters: parsed, key, node: key, sources: {} },
       ...this.#upstream.get(from ?? "") ?? [],
     ]);
     return outcome;

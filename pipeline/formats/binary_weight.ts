@@ -7,7 +7,8 @@
  * @module
  */
 
-import { unpackCodes } from "../../kernels/packing.ts";
+import { CODEBOOK_LEVELS } from "../../kernels/device.ts";
+import { packCodes, unpackCodes } from "../../kernels/packing.ts";
 
 /** Scales of a row in a block: salient columns first and second term, concentrated, sparse weights. */
 export const BINARY_SCALES = 4;
@@ -54,22 +55,65 @@ export function countSalient({ salient, columns }: HostBinaryWeight): number {
   return count;
 }
 
-/** The matrix `[rows, columns]` that a weight stands for, each value rounded once to f32. */
-export function dequantizeBinary(weight: HostBinaryWeight): Float32Array {
-  const { rows, columns, blockColumns, scales, means } = weight;
-  const codes = unpackCodes(weight.codes, 2, rows, columns);
-  const values = new Float32Array(rows * columns);
-  for (let index = 0; index < values.length; index++) {
-    const column = index % columns;
-    const block = Math.floor(index / blockColumns);
+/** 3-bit codes with eight values for every row of a block: `w = levels[row, block][code]`. */
+export interface HostCodebookWeight {
+  /** Tells the formats apart. */
+  readonly format: "codebook";
+  /** Output features. */
+  readonly rows: number;
+  /** Input features. */
+  readonly columns: number;
+  /** Inputs of a block; divides `columns`. */
+  readonly blockColumns: number;
+  /** `[rows, codeWords(3, columns)]`, packed like 3-bit integers. */
+  readonly codes: Uint32Array;
+  /** `[rows, columns / blockColumns, 8]`. */
+  readonly levels: Float32Array;
+}
+
+/**
+ * The values of every row of a block, `[rows, columns / blockColumns, 8]`, each rounded once to f32: by
+ * its two bits, first of weights elsewhere, then of weights in salient columns.
+ */
+function levelsOf({ scales, means }: HostBinaryWeight): Float32Array {
+  const levels = new Float32Array(scales.length / BINARY_SCALES * CODEBOOK_LEVELS);
+  for (let index = 0; index < levels.length; index++) {
+    const block = Math.floor(index / CODEBOOK_LEVELS);
     const scale = (which: number) => scales[BINARY_SCALES * block + which]!;
     const mean = (which: number) => means === null ? 0 : means[BINARY_MEANS * block + which]!;
-    const code = codes[index]!;
-    const sign = code & 1 ? 1 : -1;
-    const second = code >>> 1;
-    values[index] = isSalient(weight.salient, column)
+    const sign = index & 1 ? 1 : -1;
+    const second = index >>> 1 & 1;
+    levels[index] = index & 4
       ? mean(0) + sign * scale(0) + (second ? 1 : -1) * scale(1)
       : mean(1 + second) + sign * scale(2 + second);
   }
-  return values;
+  return levels;
+}
+
+/** Indices into the {@linkcode levelsOf} a weight, `[rows, columns]`. */
+function levelCodes({ rows, columns, codes, salient }: HostBinaryWeight): Uint8Array {
+  return unpackCodes(codes, 2, rows, columns)
+    .map((code, index) => isSalient(salient, index % columns) ? code | 4 : code);
+}
+
+/** The same matrix as codes of the values that each row of a block has. */
+export function binaryCodebook(weight: HostBinaryWeight): HostCodebookWeight {
+  const { rows, columns, blockColumns } = weight;
+  return {
+    format: "codebook",
+    rows,
+    columns,
+    blockColumns,
+    codes: packCodes(levelCodes(weight), 3, rows, columns),
+    levels: levelsOf(weight),
+  };
+}
+
+/** The matrix `[rows, columns]` that a weight stands for, each value rounded once to f32. */
+export function dequantizeBinary(weight: HostBinaryWeight): Float32Array {
+  const levels = levelsOf(weight);
+  return Float32Array.from(
+    levelCodes(weight),
+    (code, index) => levels[CODEBOOK_LEVELS * Math.floor(index / weight.blockColumns) + code]!,
+  );
 }

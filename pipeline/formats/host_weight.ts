@@ -10,7 +10,11 @@
 import { type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
 import { DYNAMIC_MAP, NF4_LEVELS } from "../../kernels/nf4.ts";
 import { unpackCodes } from "../../kernels/packing.ts";
-import { dequantizeBinary, type HostBinaryWeight } from "./binary_weight.ts";
+import {
+  dequantizeBinary,
+  type HostBinaryWeight,
+  type HostCodebookWeight,
+} from "./binary_weight.ts";
 import { dequantizeMixed, type HostMixedWeight } from "./mixed_weight.ts";
 
 /** A matrix `[rows, columns]` of plain f32 values. */
@@ -92,11 +96,21 @@ export interface HostOrderedWeight extends Omit<HostIntegerWeight, "format"> {
   readonly order: Uint32Array;
 }
 
-/** A weight in any format that kernels read directly. */
-export type HostKernelWeight = HostDenseWeight | HostIntegerWeight | HostNf4Weight;
+/** A weight in any format that files hold. */
+export type HostWeight =
+  | HostDenseWeight
+  | HostIntegerWeight
+  | HostNf4Weight
+  | HostOrderedWeight
+  | HostMixedWeight
+  | HostBinaryWeight;
 
-/** A weight in any format. */
-export type HostWeight = HostKernelWeight | HostOrderedWeight | HostMixedWeight | HostBinaryWeight;
+/** A weight in any format that kernels read directly. */
+export type HostKernelWeight =
+  | HostDenseWeight
+  | HostIntegerWeight
+  | HostNf4Weight
+  | HostCodebookWeight;
 
 /** An array of a weight, as wide as it is stored. */
 export type WeightArray = Float32Array | Uint32Array | Float16Array | Uint8Array;
@@ -109,7 +123,7 @@ export function weightBytes(weight: HostWeight): number {
 /** The arrays of a weight: codes first, then what belongs to them. */
 export function weightArrays(weight: HostKernelWeight): readonly (Float32Array | Uint32Array)[];
 export function weightArrays(weight: HostWeight): readonly WeightArray[];
-export function weightArrays(weight: HostWeight): readonly WeightArray[] {
+export function weightArrays(weight: HostWeight | HostKernelWeight): readonly WeightArray[] {
   switch (weight.format) {
     case "dense":
       return [weight.values];
@@ -119,6 +133,8 @@ export function weightArrays(weight: HostWeight): readonly WeightArray[] {
       return weight.absmax.kind === "plain"
         ? [weight.codes, weight.absmax.values]
         : [weight.codes, weight.absmax.codes, weight.absmax.scales, weight.absmax.offset];
+    case "codebook":
+      return [weight.codes, weight.levels];
     case "ordered":
       return [weight.codes, weight.scales, weight.zeros, weight.order];
     case "mixed":

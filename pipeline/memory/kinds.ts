@@ -9,6 +9,7 @@ const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
   [/\.codes$/, "weight codes"],
   [/\.(scales|zeros)$/, "scales and zeros"],
   [/\.absmax/, "block maxima"],
+  [/\.levels$/, "values of codes"],
   [/^model\.embed_tokens\.weight$/, "embedding"],
   [/^lm_head\.weight$/, "head"],
   [/norm\.weight$|\.bias$/, "norms and biases"],
@@ -27,7 +28,7 @@ const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
     "activations",
   ],
   [/^gradient( of |$)|^final gradient$/, "gradients of activations"],
-  [/^(Gram matrix|probe|sample) of /, "Gram matrices"],
+  [/^(Gram matrix|probe|sample) of |^Gram matrix times /, "Gram matrices"],
   [/^scratch of /, "scratch and logits chunk"],
   [/^(hidden states of |)logits$/, "logits"],
   [

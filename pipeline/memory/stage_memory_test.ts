@@ -141,6 +141,8 @@ Deno.test("formats that no kernel reads are planned as devices hold them, and pa
   // Outputs of 2048 sampled inputs three times, in float64.
   assert.ok(slim.quantized.host.peak > 3 * 8 * 2048 * 11008);
   const billm = await planned({ method: "billm" });
-  assert.equal(bytesOf(billm.trained, "weights"), 4 * linears);
+  // Codes of three bits, and eight values for 128 weights of a row.
+  assert.equal(bytesOf(billm.trained, "weight codes"), linears * 3 / 8);
+  assert.equal(bytesOf(billm.trained, "values of codes"), 8 * 4 * linears / 128);
   assert.equal((await planned({ method: "gptq" })).passing, undefined);
 });

@@ -5,19 +5,23 @@
  * - Codes of mixed widths become integer codes of one width that holds them all (3 bits for a mean of
  *   2, 4 for 3, 8 for 4), with the same scales and zeros.
  * - Codes in another order than inputs are on no grid of consecutive inputs: they become f32.
- * - Binary weights have up to eight values in a row of a block, on no grid: they become f32.
+ * - Binary weights have eight values in a row of a block, on no grid: they become 3-bit codes with a
+ *   table of these values, if blocks are whole chunks of packed codes, else f32.
  *
  * @module
  */
 
 import type { IntegerBits } from "../../kernels/device.ts";
-import { packCodes } from "../../kernels/packing.ts";
+import { CHUNK, packCodes } from "../../kernels/packing.ts";
+import { binaryCodebook } from "../formats/binary_weight.ts";
 import { dequantizeHost, type HostKernelWeight, type HostWeight } from "../formats/host_weight.ts";
 import { type MixedBits, unpackMixedCodes } from "../formats/mixed_weight.ts";
-import type { ModuleFormat } from "./quantized_tensors.ts";
+import type { CodebookFormat, ModuleFormat } from "./quantized_tensors.ts";
 
 /** A format that kernels read directly. */
-export type KernelFormat = Extract<ModuleFormat, { readonly format: "integer" | "nf4" }>;
+export type KernelFormat =
+  | Extract<ModuleFormat, { readonly format: "integer" | "nf4" }>
+  | CodebookFormat;
 
 /** The narrowest codes of kernels that are one bit wider than the mean. */
 const KERNEL_BITS: Readonly<Record<MixedBits, IntegerBits>> = { 2: 3, 3: 4, 4: 8 };
@@ -27,8 +31,11 @@ export function deviceFormat(format: ModuleFormat | null): KernelFormat | null {
   switch (format?.format) {
     case undefined:
     case "ordered":
-    case "binary":
       return null;
+    case "binary":
+      return format.group_size % CHUNK === 0
+        ? { format: "codebook", group_size: format.group_size }
+        : null;
     case "mixed":
       return {
         format: "integer",
@@ -45,10 +52,9 @@ export function deviceFormat(format: ModuleFormat | null): KernelFormat | null {
 export function deviceWeight(weight: HostWeight): HostKernelWeight {
   switch (weight.format) {
     case "ordered":
-    case "binary": {
-      const { rows, columns } = weight;
-      return { format: "dense", rows, columns, values: dequantizeHost(weight) };
-    }
+      return dense(weight);
+    case "binary":
+      return weight.blockColumns % CHUNK === 0 ? binaryCodebook(weight) : dense(weight);
     case "mixed": {
       const { rows, columns, blockRows, blockColumns, scales, zeros } = weight;
       const bits = KERNEL_BITS[weight.bits];
@@ -68,4 +74,9 @@ export function deviceWeight(weight: HostWeight): HostKernelWeight {
     default:
       return weight;
   }
+}
+
+function dense(weight: HostWeight): HostKernelWeight {
+  const { rows, columns } = weight;
+  return { format: "dense", rows, columns, values: dequantizeHost(weight) };
 }

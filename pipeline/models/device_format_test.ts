@@ -41,7 +41,8 @@ function mixed(bits: MixedBits): HostMixedWeight {
   };
 }
 
-function binary(withMeans: boolean): HostBinaryWeight {
+function binary(withMeans: boolean, blockColumns = GROUP): HostBinaryWeight {
+  const blocks = ROWS * COLUMNS / blockColumns;
   const codes = Uint8Array.from(
     { length: ROWS * COLUMNS },
     (_, index) => Math.floor(4 * random.uniform(index)),
@@ -52,11 +53,11 @@ function binary(withMeans: boolean): HostBinaryWeight {
     format: "binary",
     rows: ROWS,
     columns: COLUMNS,
-    blockColumns: GROUP,
+    blockColumns,
     codes: packCodes(codes, 2, ROWS, COLUMNS),
     salient: Uint8Array.from({ length: COLUMNS / 8 }, (_, index) => 37 * index & 0xff),
-    scales: halves(4 * 4 * ROWS),
-    means: withMeans ? halves(3 * 4 * ROWS) : null,
+    scales: halves(4 * blocks),
+    means: withMeans ? halves(3 * blocks) : null,
   };
 }
 
@@ -79,19 +80,24 @@ function ordered(): HostOrderedWeight {
   };
 }
 
-const CASES: readonly [string, HostWeight][] = [
-  ["mixed, 2 bits", mixed(2)],
-  ["mixed, 3 bits", mixed(3)],
-  ["mixed, 4 bits", mixed(4)],
-  ["ordered", ordered()],
-  ["binary", binary(false)],
-  ["binary with means", binary(true)],
+/** What a device has of each, in bits per code. */
+const CASES: readonly [name: string, weight: HostWeight, format: string, bits: number][] = [
+  ["mixed, 2 bits", mixed(2), "integer", 3],
+  ["mixed, 3 bits", mixed(3), "integer", 4],
+  ["mixed, 4 bits", mixed(4), "integer", 8],
+  ["ordered", ordered(), "dense", 32],
+  ["binary in blocks of 16", binary(false), "dense", 32],
+  ["binary in blocks of 32", binary(false, 32), "codebook", 3],
+  ["binary with means", binary(true, 32), "codebook", 3],
 ];
 
-for (const [name, host] of CASES) {
+for (const [name, host, format, bits] of CASES) {
   Deno.test(`a device holds the same matrix: ${name}`, async () => {
     const device = new ReferenceDevice();
     const weight = upload(device, host, "layer");
+    assert.equal(weight.format, format);
+    const codes = weight.format === "dense" ? weight.values : weight.codes;
+    assert.equal(32 * codes.size / (ROWS * COLUMNS), bits);
     const output = device.tensor("f32", [ROWS, COLUMNS], "output");
     device.run(device.record("read", (operations) => operations.dequantize({ weight, output })));
     const actual = await device.readFloats(output);

@@ -52,6 +52,10 @@ export function allocateWeight(
       zeros,
     };
   }
+  if (format.format === "codebook") {
+    const levels = tensor("levels");
+    return { format: "codebook", rows, columns, blockColumns: format.group_size, codes, levels };
+  }
   return {
     format: "nf4",
     rows,

@@ -6,7 +6,12 @@
  * @module
  */
 
-import { type IntegerBits, NF4_ABSMAX_BLOCK, NF4_BLOCK } from "../../kernels/device.ts";
+import {
+  CODEBOOK_LEVELS,
+  type IntegerBits,
+  NF4_ABSMAX_BLOCK,
+  NF4_BLOCK,
+} from "../../kernels/device.ts";
 import { codeWords } from "../../kernels/packing.ts";
 import { BINARY_MEANS, BINARY_SCALES } from "../formats/binary_weight.ts";
 import type { MixedBits } from "../formats/mixed_weight.ts";
@@ -28,6 +33,12 @@ export type ModuleFormat =
   | { readonly format: "nf4"; readonly double_quantization: boolean }
   | { readonly format: "mixed"; readonly bits: MixedBits; readonly group_size: number }
   | { readonly format: "binary"; readonly group_size: number; readonly means: boolean };
+
+/** 3-bit codes with eight values for each row of a block: only devices have such weights. */
+export interface CodebookFormat {
+  readonly format: "codebook";
+  readonly group_size: number;
+}
 
 /** Widths in which weights are stored, as safetensors names them. */
 export type WeightDtype = "F32" | "F16" | "BF16";
@@ -88,11 +99,11 @@ export interface WeightPart {
 }
 
 /**
- * The tensors of a weight `[rows, columns]` in a folder, in the order of {@linkcode weightArrays};
+ * The tensors of a weight `[rows, columns]` in a folder or on a device, in the order of {@linkcode weightArrays};
  * `format` is null for a dense one.
  */
 export function weightParts(
-  format: ModuleFormat | null,
+  format: ModuleFormat | CodebookFormat | null,
   rows: number,
   columns: number,
 ): WeightPart[] {
@@ -105,6 +116,13 @@ export function weightParts(
         ...integerParts(format, rows, columns),
         { part: "order", dtype: "U32", shape: [columns] },
       ];
+    case "codebook": {
+      const levels = [rows, columns / format.group_size, CODEBOOK_LEVELS];
+      return [
+        { part: "codes", dtype: "U32", shape: [rows, codeWords(3, columns)] },
+        { part: "levels", dtype: "F32", shape: levels },
+      ];
+    }
     case "nf4":
       return nf4Parts(format.double_quantization, rows, columns);
     case "mixed": {
@@ -155,7 +173,11 @@ function nf4Parts(doubleQuantization: boolean, rows: number, columns: number): W
 }
 
 /** Bytes of the tensors of a weight in host memory; a dense one is f32. */
-export function formatBytes(format: ModuleFormat | null, rows: number, columns: number): number {
+export function formatBytes(
+  format: ModuleFormat | CodebookFormat | null,
+  rows: number,
+  columns: number,
+): number {
   return weightParts(format, rows, columns)
     .reduce((sum, { dtype, shape }) => sum + DTYPE_BYTES[dtype] * elementCount(shape), 0);
 }

@@ -89,12 +89,16 @@ export function withoutUpdate(
   { pool, repeat }: AdapterShape,
 ): Float32Array {
   const tiles = productOf(update);
-  const { columns } = weights;
-  return Float32Array.from(weights.values, (value, i) => {
-    const row = Math.floor(i / columns);
-    const tile = Math.floor(row / repeat) * tiles.columns + Math.floor((i - row * columns) / pool);
-    return value - tiles.values[tile]!;
-  });
+  const { rows, columns } = weights;
+  const rest = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    const start = Math.floor(row / repeat) * tiles.columns;
+    for (let column = 0; column < columns; column++) {
+      const i = row * columns + column;
+      rest[i] = weights.values[i]! - tiles.values[start + Math.floor(column / pool)]!;
+    }
+  }
+  return rest;
 }
 
 /** `W - Q`. */

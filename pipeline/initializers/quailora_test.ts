@@ -8,6 +8,7 @@ import { loftq } from "./loftq.ts";
 import { quailora, solveLeft, solveRight } from "./quailora.ts";
 import {
   baseError,
+  expand,
   gramMatrix,
   product,
   remainder,
@@ -82,6 +83,11 @@ Deno.test("I-17: a round maps the range of B to that of E H Eᵀ B", () => {
   const problem = reduceProblem(error, gram, layer.shape, "layer");
   const { left, right } = nearestUpdate(error, layer.shape);
   const once = solveRight(problem, solveLeft(problem, { left, right: right! }, "layer"), "layer");
+  const result = quailora.initialize(layer, { method: "quailora", rounds: 1 });
+  const expectedUpdate = product(once.left, once.right); // B first, then A
+  expand(result.module, 32).forEach((value, i) => {
+    assert(Math.abs(value - expectedUpdate.values[i]!) < 1e-5);
+  });
   const twice = solveLeft(problem, once, "layer");
   const power = product(product(error, gram), product(transpose(error), once.left));
   const [found, expected] = [projector(twice.left), projector(power)];

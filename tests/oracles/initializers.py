@@ -5,16 +5,11 @@ Written from the papers' formulas with explicit matrices and other algorithms th
 of the Gram matrix instead of eigenvectors of a product, indicator matrices instead of means), to
 check Equipoise against. Numbers travel as raw little-endian files: f4, f8 or u1, row-major.
 
-Gram matrices (means over tokens of x x^T) of the inputs of every linear layer of a model; TOKENS is a
-JSON array of rows of token ids; writes FOLDER/<layer>.gram.f8; needs python3-torch too:
-
-    initializers.py gram MODEL TOKENS.json FOLDER
-
 The cases of a request; writes FOLDER/<case>.update.f8, the value added to each tile of the weight,
 and FOLDER/<case>.codes.u1, the codes of the base, and prints one JSON object with the calibrated
 errors {"<case>": {"before": ..., "after": ...}}, relative to tr(W H W^T):
 
-    initializers.py solve REQUEST.json FOLDER
+    initializers.py REQUEST.json FOLDER
 
 A request is {"cases": [{"name", "method": "loftq" | "quailora" | "cloq", "iterations", "weights":
 FILE.f4, "gram": FILE.f8, "rows", "columns", "bits", "block_rows", "group_size", "pool", "repeat",
@@ -128,34 +123,10 @@ def solve(case):
     return update, codes, {"before": before / scale, "after": after / scale}
 
 
-def grams(model_folder, tokens_file, folder):
-    import torch
-    from lora_training import Model
-
-    class Recorder(Model):
-        def linear(self, values, path):
-            inputs = values.reshape(-1, values.shape[-1]).numpy()
-            self.sums[path] = self.sums.get(path, 0) + inputs.T @ inputs
-            return super().linear(values, path)
-
-    rows = json.loads(pathlib.Path(tokens_file).read_text())
-    model = Recorder(model_folder, torch.float64)
-    model.sums = {}
-    with torch.no_grad():
-        for row in rows:
-            model.logits(torch.tensor([row]))
-    count = sum(len(row) for row in rows)
-    for path, total in model.sums.items():
-        (total / count).astype("<f8").tofile(pathlib.Path(folder) / f"model.{path}.gram.f8")
-
-
 def main():
-    if sys.argv[1] == "gram":
-        grams(*sys.argv[2:])
-        return
-    folder = pathlib.Path(sys.argv[3])
+    request, folder = (pathlib.Path(argument) for argument in sys.argv[1:])
     errors = {}
-    for case in json.loads(pathlib.Path(sys.argv[2]).read_text())["cases"]:
+    for case in json.loads(request.read_text())["cases"]:
         update, codes, errors[case["name"]] = solve(case)
         update.astype("<f8").tofile(folder / f"{case['name']}.update.f8")
         codes.tofile(folder / f"{case['name']}.codes.u1")

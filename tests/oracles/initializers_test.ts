@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 /**
- * LoftQ, QuAILoRA and CLoQ against NumPy and SciPy in float64, on the layers of a real model with the
- * Gram matrices of real text.
+ * LoftQ, QuAILoRA and CLoQ on the layers of a real model with the Gram matrices of real text: against
+ * NumPy and SciPy in float64, and against each other in the order that theory and papers give.
  *
  * @module
  */
@@ -11,9 +11,7 @@ import { join } from "node:path";
 import { unpackCodes } from "../../kernels/packing.ts";
 import { tileUpdate } from "../../pipeline/adapters/merge.ts";
 import { planAdapter } from "../../pipeline/adapters/plan.ts";
-import { Tokenizer } from "../../pipeline/data/tokenizer.ts";
 import { findPython } from "../../pipeline/environment/oracles.ts";
-import { dequantizeHost } from "../../pipeline/formats/host_weight.ts";
 import type {
   InitializedLayer,
   InitializerLayer,
@@ -23,25 +21,24 @@ import {
   initializerSchema,
   trainsModel,
 } from "../../pipeline/initializers/registry.ts";
-import { matrix } from "../../pipeline/linalg/matrix.ts";
-import type { LinearShape } from "../../pipeline/models/architecture.ts";
-import { modelLinears } from "../../pipeline/models/architecture.ts";
-import { ModelFolder } from "../../pipeline/models/model_folder.ts";
+import { LINEAR_NAMES } from "../../pipeline/models/architecture.ts";
 import { rtn } from "../../pipeline/quantizers/rtn.ts";
-import { NO_TEST_DATA, TEST_DATA, testUnless } from "../support/optional.ts";
+import { NO_TEST_DATA, testUnless } from "../support/optional.ts";
+import { bytesOf, type RealLayer, realLayers } from "../support/real_layers.ts";
 
 const SCRIPT = new URL("./initializers.py", import.meta.url).pathname;
-const FOLDER = join(TEST_DATA, "models/tinystories-656k");
 const GROUP = 32;
 
-const python = await findPython(["torch", "numpy", "scipy"]);
+const python = await findPython(["numpy", "scipy"]);
 const missing = python === null
-  ? "no Python with PyTorch, NumPy and SciPy: deno task setup --oracles"
+  ? "no Python with NumPy and SciPy: deno task setup --oracles"
   : NO_TEST_DATA;
 
 async function runOracle(...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(python ?? "", {
     args: [SCRIPT, ...args],
+    // Threads that wait for each other are slow where processors are shared.
+    env: { OPENBLAS_NUM_THREADS: "1", OMP_NUM_THREADS: "1" },
   }).output();
   assert(success, new TextDecoder().decode(stderr));
   return new TextDecoder().decode(stdout);
@@ -95,12 +92,12 @@ const POOLED_CASES: readonly Case[] = [
 const POOLED_LAYERS = /layers\.1\.(self_attn\.k_proj|mlp\.(up|down)_proj)$/;
 
 function layerOf(
-  linear: LinearShape,
-  original: Float32Array,
-  gram: Float64Array,
-  { form, rank, alpha, bits, blockRows }: Case,
+  { path, rows, columns, weights, gram }: RealLayer,
+  { form, rank, alpha, bits, blockRows }: Omit<Case, "name" | "init">,
 ): InitializerLayer {
-  const { rows, columns, path } = linear;
+  const name = LINEAR_NAMES.find((name) => path.endsWith(name));
+  assert(name !== undefined);
+  const linear = { name, path, layer: 0, rows, columns, bias: false };
   const shape = planAdapter(
     {
       form,
@@ -110,7 +107,7 @@ function layerOf(
       pooling: "average",
       budget: null,
       rankStabilized: false,
-      targets: [linear.name],
+      targets: [name],
     },
     linear,
     { rows: blockRows, columns: GROUP },
@@ -128,9 +125,9 @@ function layerOf(
     linear,
     shape,
     seed: 1,
-    original,
-    base: requantize(original),
-    calibration: { gram: matrix(columns, columns, gram), tokens: 4096, sample: null },
+    original: weights,
+    base: requantize(weights),
+    calibration: { gram, tokens: 2048, sample: null },
     requantize,
   };
 }
@@ -150,45 +147,34 @@ function codesOf({ base }: InitializedLayer, layer: InitializerLayer): Uint8Arra
 testUnless(missing, "LoftQ, QuAILoRA and CLoQ agree with NumPy on tinystories-656k", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const text = await Deno.readTextFile(join(TEST_DATA, "text/tinystories/stories.txt"));
-    const tokens = Tokenizer.open(FOLDER).encode(text.slice(0, 30_000));
-    const windows = Array.from(
-      { length: 16 },
-      (_, i) => [...tokens.subarray(256 * i, 256 * i + 256)],
-    );
-    assert(windows.every((window) => window.length === 256));
-    await Deno.writeTextFile(join(folder, "tokens.json"), JSON.stringify(windows));
-    await runOracle("gram", FOLDER, join(folder, "tokens.json"), folder);
-
-    using model = ModelFolder.open(FOLDER);
     const work = [];
-    for (const linear of modelLinears(model.config)) {
-      const original = dequantizeHost(await model.weight(linear));
-      await Deno.writeFile(join(folder, `${linear.path}.f4`), new Uint8Array(original.buffer));
-      const gram = await readDoubles(join(folder, `${linear.path}.gram.f8`));
-      const pooled = POOLED_LAYERS.test(linear.path) ? POOLED_CASES : [];
+    for (const real of await realLayers(() => true)) {
+      await Deno.writeFile(join(folder, `${real.path}.f4`), bytesOf(real.weights));
+      await Deno.writeFile(join(folder, `${real.path}.f8`), bytesOf(real.gram.values));
+      const pooled = POOLED_LAYERS.test(real.path) ? POOLED_CASES : [];
       for (const test of [...CASES, ...pooled]) {
-        const name = `${linear.path}.${test.name}`;
-        work.push({ name, test, linear, layer: layerOf(linear, original, gram, test) });
+        work.push({ name: `${real.path}.${test.name}`, test, layer: layerOf(real, test) });
       }
     }
-    const cases = work.map(({ name, test, linear, layer: { shape } }) => ({
+    const cases = work.map((
+      { name, test: { init, bits, blockRows }, layer: { linear, shape } },
+    ) => ({
       name,
-      method: test.init.method,
-      iterations: test.init.iterations ?? (test.init.method === "quailora" ? 20 : 1),
+      method: init.method,
+      iterations: init.iterations ?? (init.method === "quailora" ? 20 : 1),
       weights: join(folder, `${linear.path}.f4`),
-      gram: join(folder, `${linear.path}.gram.f8`),
+      gram: join(folder, `${linear.path}.f8`),
       rows: linear.rows,
       columns: linear.columns,
-      bits: test.bits,
-      block_rows: test.blockRows,
+      bits,
+      block_rows: blockRows,
       group_size: GROUP,
       pool: shape.pool,
       repeat: shape.repeat,
       rank: shape.a === null ? null : shape.rank,
     }));
     await Deno.writeTextFile(join(folder, "request.json"), JSON.stringify({ cases }));
-    const errors = JSON.parse(await runOracle("solve", join(folder, "request.json"), folder));
+    const errors = JSON.parse(await runOracle(join(folder, "request.json"), folder));
 
     for (const { name, test, layer } of work) {
       const result = initialize(layer, test.init);
@@ -210,3 +196,36 @@ testUnless(missing, "LoftQ, QuAILoRA and CLoQ agree with NumPy on tinystories-65
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+testUnless(
+  NO_TEST_DATA,
+  "calibrated errors of real layers come in the order of theory",
+  async () => {
+    const layers = await realLayers((path) => path.includes("layers.1."));
+    const error = (real: RealLayer, options: Partial<Case>, init: Case["init"]) =>
+      initialize(layerOf(real, { ...PLAIN, ...options }), init).error!;
+    for (const bits of [4, 3, 2] as const) {
+      for (const real of layers) {
+        const run = (init: Case["init"]) => error(real, { bits }, init).after;
+        const { before } = error(real, { bits }, { method: "cloq" });
+        const once = run({ method: "cloq" });
+        const best = run({ method: "cloq", iterations: 6 });
+        const quailora = run({ method: "quailora" });
+        const name = `${real.path}, INT${bits}`;
+        assert(best <= once, `${name}: iterated CLoQ ${best}, CLoQ ${once}`);
+        assert(once <= quailora * (1 + 1e-6), `${name}: CLoQ ${once}, QuAILoRA ${quailora}`);
+        assert(
+          quailora <= run({ method: "loftq", iterations: 1 }),
+          `${name}: QuAILoRA ${quailora}`,
+        );
+        assert(once < 0.95 * before, `${name}: CLoQ ${once}, nothing ${before}`);
+        const loftq = run({ method: "loftq", iterations: 5 });
+        assert(best <= loftq, `${name}: iterated CLoQ ${best}, LoftQ ${loftq}`);
+        for (const { form, blockRows } of POOLED_CASES) {
+          const pooled = error(real, { form, blockRows, bits }, { method: "cloq" });
+          assert(pooled.after < pooled.before, `${name}, ${form}: ${pooled.after}`);
+        }
+      }
+    }
+  },
+);

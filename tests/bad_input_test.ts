@@ -54,6 +54,34 @@ const MISTAKES: readonly (readonly [what: string, graph: string, message: RegExp
     /^model\.config: .*the field "intermediate_size" is missing$/,
   ],
   [
+    "a calibrated quantizer without calibration",
+    `base: { stage: quantize, model: tiny, quantizer: { method: ^gptq, group_size: 16 } }`,
+    /^base\.quantizer\.method: The quantizer gptq looks at the inputs of layers; add `calibration:/,
+  ],
+  [
+    "a preprocessor without calibration",
+    `base: ${QUANTIZE.slice(0, -2)}, preprocess: { method: ^magr } }`,
+    /^base\.preprocess\.method: The preprocessor magr looks at the inputs .* add `calibration:/,
+  ],
+  [
+    "a calibrated initializer without calibration",
+    `base: ${QUANTIZE}
+  adapter: { stage: initialize, from: base, form: lora, init: ^cloq }`,
+    /^adapter\.init: The initializer cloq looks at the inputs of layers; add `calibration:/,
+  ],
+  [
+    "an unknown initializer",
+    `base: ${QUANTIZE}
+  adapter: { stage: initialize, from: base, form: lora, init: ^loft }`,
+    /^adapter\.init must be "zero", .* or a map: found "loft"; did you mean "loftq"\?$/,
+  ],
+  [
+    "a misspelt option of an initializer",
+    `base: ${QUANTIZE}
+  adapter: { stage: initialize, from: base, form: lora, init: { method: loftq, ^iteration: 2 } }`,
+    /^Unknown key "iteration" in adapter\.init with method "loftq"; did you mean "iterations"\?/,
+  ],
+  [
     "a form that its base cannot hold",
     `base: { stage: quantize, model: tiny, quantizer: { method: nf4 } }
   adapter: { stage: initialize, from: base, form: ^qa-blora }`,

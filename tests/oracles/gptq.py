@@ -10,7 +10,7 @@ as raw little-endian files f4, f8 or u1, row-major.
 A request is {"cases": [CASE, ...]}, a case {"name", "weights": FILE.f4, "gram": FILE.f8, "rows",
 "columns"} with, for GPTQ, "method": "gptq", "bits", "group_size", "block_rows", "symmetric",
 "damping", "block_size", "act_order", "static_groups", "grid": "stale" | "fresh" and "mse", and, for
-MagR, "method": "magr", "alpha", "iterations", "group_size": INTEGER | null.
+MagR, "method": "magr", "alpha", "iterations", "accelerate", "group_size": INTEGER | null.
 
 For GPTQ it writes, into FOLDER, <name>.codes.u1 (in the order of inputs), <name>.scales.f4,
 <name>.zeros.f4, with act_order <name>.order.u4, and <name>.margins.f8: how far the value of each code,
@@ -143,10 +143,17 @@ def magr(weights, gram, case):
         return ((change @ gram) * change).sum() / 2 + case["alpha"] * largest.sum()
 
     objectives = [objective()]
+    start, momentum = current, 1.0
     for _ in range(case["iterations"]):
-        step = (current - (current - weights) @ gram).reshape(-1, wide)
+        step = (start - (start - weights) @ gram).reshape(-1, wide)
+        before = current
         current = numpy.stack([part - project(part, case["alpha"]) for part in step]).reshape(rows, columns)
         objectives.append(objective())
+        start = current
+        if case["accelerate"]:  # FISTA with constant step size (Beck and Teboulle 2009)
+            following = (1 + (1 + 4 * momentum ** 2) ** 0.5) / 2
+            start = current + (momentum - 1) / following * (current - before)
+            momentum = following
     return current, numpy.array(objectives)
 
 

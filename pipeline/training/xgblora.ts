@@ -1,5 +1,5 @@
 /**
- * XGBLoRA (Zhang et al. 2024, arXiv 2410.19694): gradient boosting with adapters of rank 1. In every
+ * XGBLoRA (arXiv 2410.19694): gradient boosting with adapters, in the paper of rank 1. In every
  * round a booster on a random choice of transformer blocks is trained for a few steps, merged into what
  * the model computes, and the next one starts on what is then left to learn.
  *

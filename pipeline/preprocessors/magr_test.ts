@@ -243,7 +243,7 @@ testUnless(missing, "weights and objectives of real layers against NumPy in floa
       ].map((options) => ({
         ...options,
         method: "magr",
-        iterations: 25,
+        iterations: 12,
         name: `${layer.path}.${options.group_size}`,
         rows: layer.rows,
         columns: layer.columns,

@@ -70,7 +70,8 @@ export const billm: Quantizer<BillmParameters> = {
     const { upper, damping } = factorInverse(calibration.gram, null, options.damping, layer);
     reportDamping(damping, options.damping, layer, log);
     const weight = binarize(current, upper, options);
-    if (![...weight.scales, ...weight.means ?? []].every(Number.isFinite)) {
+    const { scales, means } = weight;
+    if (!scales.every(Number.isFinite) || means?.every(Number.isFinite) === false) {
       throw new UserError(
         `Cannot quantize ${layer}: a scale or mean of its weights is above 65504, the largest number ` +
           `of the f16 that BiLLM stores them in; use slim-llm or gptq, which store f32`,

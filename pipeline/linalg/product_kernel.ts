@@ -45,19 +45,24 @@ export interface ProductKernel {
   readonly right: Float64Array;
   /** The product, `[6 * tiles, 8 * panels]` row by row. */
   readonly output: Float64Array;
-  /** Overwrites {@linkcode ProductKernel.output} with the product of packed blocks. */
-  multiply(tiles: number, panels: number, depth: number): void;
+  /**
+   * Overwrites {@linkcode ProductKernel.output} with the product of the packed left factor and of the
+   * panels that begin at element `from` of the right one; default 0.
+   */
+  multiply(tiles: number, panels: number, depth: number, from?: number): void;
 }
 
+let module: WebAssembly.Module | undefined;
 let kernel: ProductKernel | undefined;
 
-/** The kernel of this process. */
+/** The kernel that products of this process share, with room for one block of each factor. */
 export function productKernel(): ProductKernel {
-  return kernel ??= compile();
+  return kernel ??= createKernel(BLOCK_COLUMNS * BLOCK_DEPTH);
 }
 
-function compile(): ProductKernel {
-  const sizes = [BLOCK_ROWS * BLOCK_DEPTH, BLOCK_COLUMNS * BLOCK_DEPTH, BLOCK_ROWS * BLOCK_COLUMNS];
+/** A kernel with a memory of its own, which holds `rightSize` elements of packed panels. */
+export function createKernel(rightSize: number): ProductKernel {
+  const sizes = [BLOCK_ROWS * BLOCK_DEPTH, rightSize, BLOCK_ROWS * BLOCK_COLUMNS];
   const pages = Math.ceil(BYTES * sizes.reduce((sum, size) => sum + size) / PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   let end = 0;
@@ -66,13 +71,20 @@ function compile(): ProductKernel {
     end += part.byteLength;
     return part;
   }) as [Float64Array, Float64Array, Float64Array];
-  const module = new WebAssembly.Module(emit(usesWideVectors() ? 4 : 2));
+  module ??= new WebAssembly.Module(emit(usesWideVectors() ? 4 : 2));
   const { exports } = new WebAssembly.Instance(module, { host: { memory } });
   const run = exports["multiply"] as (...operands: number[]) => void;
   return {
     ...{ left, right, output },
-    multiply: (tiles, panels, depth) =>
-      run(left.byteOffset, tiles, right.byteOffset, panels, depth, output.byteOffset),
+    multiply: (tiles, panels, depth, from = 0) =>
+      run(
+        left.byteOffset,
+        tiles,
+        right.byteOffset + BYTES * from,
+        panels,
+        depth,
+        output.byteOffset,
+      ),
   };
 }
 

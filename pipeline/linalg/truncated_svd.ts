@@ -7,7 +7,7 @@
 
 import { basisSize, blockLanczos, type LinearMap } from "./block_lanczos.ts";
 import { block, copyBlock, identity, type Matrix, transpose } from "./matrix.ts";
-import { multiply } from "./multiply.ts";
+import { packRight } from "./packed_matrix.ts";
 import { scaleToOne } from "./scaling.ts";
 import { type Svd, svd } from "./svd.ts";
 import { symmetricEigen } from "./symmetric_eigen.ts";
@@ -100,17 +100,20 @@ export function leadingEigenvectors(
   source: Matrix | SymmetricOperator,
   rank: number,
 ): LeadingEigen {
-  const operator = "size" in source ? source : operatorOf(source);
-  const { size } = operator;
+  const isOperator = "size" in source;
+  if (!isOperator && source.rows !== source.columns) {
+    throw new RangeError(`A matrix [${source.rows}, ${source.columns}] is not square.`);
+  }
+  const size = isOperator ? source.size : source.rows;
   checkRank(rank, size, `an operator of ${size} dimensions`);
   if (isForLanczos(size, rank)) {
-    const apply = (vectors: Matrix) => operator.apply(vectors);
+    const apply = isOperator ? (vectors: Matrix) => source.apply(vectors) : packRight(source);
     const result = blockLanczos({ rows: size, columns: size, apply, applyTransposed: apply }, rank);
     if (result !== null) {
       return { values: result.singularValues, vectors: transpose(result.right) };
     }
   }
-  const whole = "size" in source ? operator.apply(identity(size)) : source;
+  const whole = isOperator ? source.apply(identity(size)) : source;
   const { values, vectors } = symmetricEigen(whole);
   return {
     values: values.slice(0, rank),
@@ -132,14 +135,7 @@ function mapOf(source: Matrix): LinearMap {
   return {
     rows: source.rows,
     columns: source.columns,
-    apply: (vectors) => multiply(vectors, source, { transposeRight: true }),
-    applyTransposed: (vectors) => multiply(vectors, source),
+    apply: packRight(source, { transposeRight: true }),
+    applyTransposed: packRight(source),
   };
-}
-
-function operatorOf(source: Matrix): SymmetricOperator {
-  if (source.rows !== source.columns) {
-    throw new RangeError(`A matrix [${source.rows}, ${source.columns}] is not square.`);
-  }
-  return { size: source.rows, apply: (vectors) => multiply(vectors, source) };
 }

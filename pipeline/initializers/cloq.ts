@@ -81,6 +81,20 @@ const THRESHOLD = 1e-7;
 /**
  * The best update for an error, with the singular values σ of `C* Hp^{1/2}` that it keeps: it takes q
  * times the sum of their squares from the squared calibrated error.
+ *
+ * @example The larger error is not the one that matters
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { matrix } from "../linalg/matrix.ts";
+ * import { solveUpdate } from "./cloq.ts";
+ * import { productOf } from "./pooled_tiles.ts";
+ *
+ * const shape = { pool: 1, repeat: 1, rank: 1, scale: 1, a: [1, 2], b: [2, 1] } as const;
+ * const error = matrix(2, 2, Float64Array.of(1, 0, 0, 2));
+ * const gram = matrix(2, 2, Float64Array.of(100, 0, 0, 1));
+ * const { update } = solveUpdate(error, gram, shape, "layer");
+ * assert.deepEqual([...productOf(update).values].map(Math.abs), [1, 0, 0, 0]);
+ * ```
  */
 export function solveUpdate(
   error: Matrix,

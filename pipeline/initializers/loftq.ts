@@ -29,9 +29,10 @@ export type LoftqParameters = z.output<typeof parameters>;
  * not lower the error every time, only their second halves do; the last pair is returned, as in the
  * paper.
  *
- * The scaled product is the decomposition, `scale B A ≈ W - Q`; PEFT's loftq leaves the scale out and
- * starts at `Q + scale² ...` of it unless alpha is the rank. With pools the adapter is the nearest
- * update that is constant on tiles, and for QA-HiRA the means of tiles.
+ * The scaled product is the decomposition: `scale B A` is what was fitted to W - Q. PEFT's loftq stores
+ * factors whose product is that before it is scaled, and so starts `scale` times as far from Q unless
+ * alpha is the rank. With pools the adapter is the nearest update that is constant on tiles, and for
+ * QA-HiRA the means of tiles.
  */
 export const loftq: Initializer<LoftqParameters> = {
   name: "loftq",

@@ -12,11 +12,13 @@ import type { TileUpdate } from "./pooled_tiles.ts";
 
 /** What a method has found for a layer. */
 export interface Correction {
+  /** What the adapter is to add to each tile. */
   readonly update: TileUpdate;
   /** See {@linkcode storeUpdate}. */
   readonly weights?: Float64Array;
   /** The base that the update corrects. */
   readonly base: HostWeight;
+  /** For the user: fallbacks that were needed. */
   readonly remarks?: readonly string[];
 }
 

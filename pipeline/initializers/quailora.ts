@@ -25,6 +25,7 @@ export type QuailoraParameters = z.output<typeof parameters>;
 
 /** An update that is a product of two factors. */
 export interface Factors extends TileUpdate {
+  /** `[rank, columns / p]`. */
   readonly right: Matrix;
 }
 

@@ -12,6 +12,7 @@ import {
   type LinearShape,
   plainTensors,
 } from "../models/architecture.ts";
+import { deviceFormat } from "../models/device_format.ts";
 import { allocateWeight, fillWeight, weightTensors } from "../models/device_weight.ts";
 import type { Block, Linear, ModelOutline, ModelSource } from "../models/language_model.ts";
 import type { Parameter } from "../models/parameters.ts";
@@ -60,11 +61,13 @@ export class DeviceBlock {
       this.#device.write(value, await source.floats(name));
     }
     for (const { shape, weight } of Object.values(this.#linears)) {
-      if (source.pieces === undefined) {
+      const format = source.moduleFormat(shape.path);
+      // Only what a device holds as it is stored can go there piece by piece.
+      if (source.pieces === undefined || deviceFormat(format) !== format) {
         fillWeight(this.#device, weight, await source.weight(shape));
         continue;
       }
-      const parts = weightParts(source.moduleFormat(shape.path), shape.rows, shape.columns);
+      const parts = weightParts(format, shape.rows, shape.columns);
       for (const [index, tensor] of weightTensors(weight).entries()) {
         for (const { first, values } of source.pieces(`${shape.path}.${parts[index]?.part}`)) {
           this.#device.write(tensor, values, first);

@@ -48,7 +48,7 @@ Deno.test("a block of a folder whose weights a device holds in another format th
     const output = device.tensor("f32", [rows, columns], "output");
     device.run(device.record("read", (operations) => operations.dequantize({ weight, output })));
     const expected = dequantizeHost(weights.get(path) as HostWeight);
-    assert.deepEqual(await device.readFloats(output), expected);
+    assert.deepEqual(Float32Array.from(await device.readFloats(output)), expected);
   }
   block.release();
   device.close();

@@ -39,6 +39,15 @@ async function withBench(test: (bench: Bench) => Promise<void>): Promise<void> {
   }
 }
 
+/** The folder of the model that stages take for the base of an artifact. */
+async function baseFolder(bench: Bench, artifact: string): Promise<string> {
+  using trained = await openTrainedModel(
+    { artifact: (key) => Promise.resolve(bench.artifact(key)) },
+    bench.artifact(artifact),
+  );
+  return trained.model.folder;
+}
+
 /** Squared distance of a model with an adapter from the original, over all linear layers. */
 async function distance(bench: Bench, artifact: string): Promise<number> {
   using original = ModelFolder.open(bench.model);
@@ -126,6 +135,9 @@ Deno.test("an adapter with a base of its own is trained, merged and measured on 
       const training = { data, steps: 2, batch_size: 2, length: 16, optimizer: { lr: 1e-3 } };
       await bench.run(train, tuned, training, adapter);
       assert.equal(readAdapter(bench.artifact(tuned).folder).description.base, adapter);
+      for (const artifact of [adapter, tuned]) {
+        assert.equal(await baseFolder(bench, artifact), own.folder);
+      }
       const proof = await bench.run(merge, merged, { dtype: "f32" }, tuned);
       assert((proof.metrics.relative_logit_difference?.value ?? NaN) < 1e-4);
 
@@ -137,6 +149,23 @@ Deno.test("an adapter with a base of its own is trained, merged and measured on 
       }
       assert(Math.abs((measured[0] ?? 0) / (measured[1] ?? 0) - 1) < 1e-5, `${measured}`);
     }
+  }));
+
+Deno.test("a base of its own has the old weights of layers that are not adapted", () =>
+  withBench(async (bench) => {
+    await bench.run(quantize, "base", { model: bench.model, quantizer: INT2 });
+    const init = { method: "loftq", iterations: 2 };
+    const options = { form: "lora", rank: 2, init, target_modules: ["v_proj", "down_proj"] };
+    await bench.run(initialize, "adapter", options, "base");
+    using own = ModelFolder.open(await baseFolder(bench, "adapter"));
+    using old = ModelFolder.open(bench.artifact("base").folder);
+    for (const linear of modelLinears(own.config)) {
+      const [left, right] = [await own.weight(linear), await old.weight(linear)];
+      if (options.target_modules.includes(linear.name)) assert.notDeepEqual(left, right);
+      else assert.deepEqual(left, right);
+    }
+    const norm = "model.norm.weight";
+    assert.deepEqual(await own.floats(norm), await old.floats(norm));
   }));
 
 Deno.test("an adapter trained twice finds the base that came with the first", () =>

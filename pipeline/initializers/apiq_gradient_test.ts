@@ -23,8 +23,9 @@ const LENGTH = 8;
 /** Values of everything that trains, by name. */
 type Values = Map<string, Float64Array>;
 
-/** The gradients of a unit on inputs that are written before. */
+/** The gradients of a unit on inputs that are written before; those of an earlier step do not matter. */
 async function gradientsOf(device: ReferenceDevice, unit: ReconstructionUnit): Promise<Values> {
+  device.run(unit.step);
   for (const { slabs } of [unit.clips, unit.factors]) {
     for (const { gradients } of slabs) device.write(gradients, new Float64Array(gradients.size));
   }

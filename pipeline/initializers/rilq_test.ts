@@ -163,6 +163,10 @@ Deno.test("RILQ stops when the held-out loss improves no more, and takes the las
     const worse = await learn(run, { lr: 10, steps: 100, patience: 2 });
     assert.equal(worse.facts.steps, 4);
     assert.equal(worse.facts.best_step, 0);
+    for (const { linear, shape } of run.targets.values()) {
+      const start = gaussianModule(linear, shape, run.seed);
+      assert.deepEqual(worse.modules.get(linear.path), start);
+    }
     const odd = await learn(run, { steps: 3, evaluate_every: 2, lr: 1e-3 });
     assert.equal(odd.facts.best_step, 3);
     assert.match(run.lines.at(-1)!, /^step 3: held-out loss/);

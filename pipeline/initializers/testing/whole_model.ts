@@ -9,6 +9,7 @@
 import type { Device, Tensor } from "../../../kernels/device.ts";
 import type { HostModule } from "../../adapters/adapter.ts";
 import { placeAdapter } from "../../adapters/placement.ts";
+import { BLOCK_INPUTS } from "../../calibration/block_pass.ts";
 import { BatchModel } from "../../models/batch_model.ts";
 import { forwardBlock } from "../../models/block.ts";
 import { blockActivations, blockEnvironment } from "../../models/block_tensors.ts";
@@ -27,10 +28,27 @@ type Modules = ReadonlyMap<string, HostModule>;
 
 /** The inputs of every block and, last, what leaves the last one: `[samples * length, hidden]` each. */
 export async function hiddenStates(
+  run: Run,
+  source: ModelSource,
+  modules?: Modules,
+): Promise<Float64Array[]> {
+  return (await runWhole(run, source, modules)).states;
+}
+
+/** The four inputs that the layers of every block share: `[samples * length, columns]` each. */
+export async function layerInputs(
+  run: Run,
+  source: ModelSource,
+  modules?: Modules,
+): Promise<Float64Array[]> {
+  return (await runWhole(run, source, modules)).inputs;
+}
+
+async function runWhole(
   { device, windows, shape: { samples, length } }: Run,
   source: ModelSource,
   modules: Modules = new Map(),
-): Promise<Float64Array[]> {
+): Promise<{ readonly states: Float64Array[]; readonly inputs: Float64Array[] }> {
   const { config } = source;
   const model = await load(device, source, modules);
   const scope = new TensorScope(device);
@@ -40,23 +58,31 @@ export async function hiddenStates(
     () => scope.tensor("f32", [windows.length, config.hiddenSize], "hidden states"),
   );
   const environment = blockEnvironment(scope, config, { batchSize: samples, length });
+  const activations = model.blocks.map((block) =>
+    blockActivations(scope, config, windows.length, block)
+  );
   const recording = device.record("whole model", (operations) => {
     operations.embedding({ tokens, table: model.embedding.value, output: states[0]! });
     model.blocks.forEach((block, layer) => {
-      const activations = blockActivations(scope, config, windows.length, block);
       const [input, output] = [states[layer]!, states[layer + 1]!];
-      forwardBlock(operations, environment, block, activations, input, output, { dropout: false });
+      forwardBlock(operations, environment, block, activations[layer]!, input, output, {
+        dropout: false,
+      });
     });
   });
   device.write(tokens, windows);
   device.run(recording);
   const read = async (tensor: Tensor) => Float64Array.from(await device.readFloats(tensor));
-  const values = [];
-  for (const tensor of states) values.push(await read(tensor));
+  const result = {
+    states: await Promise.all(states.map(read)),
+    inputs: await Promise.all(
+      activations.flatMap((activations) => BLOCK_INPUTS.map(({ of }) => read(of(activations)))),
+    ),
+  };
   recording.release();
   scope.release();
   freeLanguageModel(model);
-  return values;
+  return result;
 }
 
 /** Of all windows: the cross-entropy of every token but the last, and the final hidden states. */

@@ -158,3 +158,17 @@ Deno.test("a divergence is 0 for equal outputs and positive otherwise", () => {
     assert(measure(moved) > 0);
   }
 });
+
+Deno.test("divergences have a direction", () => {
+  const [truth, uniform] = [matrix(1, 2, Float64Array.of(0, Math.log(3))), matrix(1, 2)];
+  // Of 1/4, 3/4 from 1/2, 1/2, and the other way round.
+  const expected = {
+    kl: Math.log(0.5) / 4 + 3 * Math.log(1.5) / 4,
+    "reverse-kl": Math.log(2) / 2 + Math.log(2 / 3) / 2,
+    mse: Math.log(3) ** 2 / 2,
+  };
+  for (const objective of ["kl", "reverse-kl", "mse"] as const) {
+    const found = divergence(truth, objective)(uniform);
+    assert(Math.abs(found - expected[objective]) < 1e-12, objective);
+  }
+});

@@ -173,3 +173,10 @@ Deno.test("salient weights: far above the mean in salience, or far from the mean
   assert.deepEqual(both("salience"), [7, 39]);
   assert.deepEqual(both("weights"), [5, 40]);
 });
+
+Deno.test("where no factor is better, the whole range stays", () => {
+  const zeros = matrix(2, 8);
+  const grids = fitRows(block(zeros), 2, "centered");
+  const search = { exponent: 2, salientWeight: 1 };
+  assert.deepEqual(searchScales(block(zeros), 2, grids, null, search), grids);
+});

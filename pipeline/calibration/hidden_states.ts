@@ -10,11 +10,15 @@ import type { Device } from "../../kernels/device.ts";
 /** Values as a device holds them: float64 on `reference`, float32 elsewhere. */
 type Values = Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;
 
-/** Batches of equal size in a scratch file, which disposing removes. */
+/**
+ * Batches of equal size in a scratch file. Where the system allows it the file has no name from the
+ * start, so that nothing is left of it however the process ends; else disposing removes it.
+ */
 export class HiddenStates implements Disposable {
   /** Numbers in a batch. */
   readonly size: number;
-  readonly #path: string;
+  /** What is to be removed at the end; null if it is removed already. */
+  readonly #path: string | null;
   readonly #file: Deno.FsFile;
   /** Memory of the batch that was read last. */
   readonly #batch: Values;
@@ -28,11 +32,11 @@ export class HiddenStates implements Disposable {
    */
   constructor(path: string, device: Pick<Device, "info">, size: number) {
     this.size = size;
-    this.#path = path;
     this.#batch = device.info.name === "reference"
       ? new Float64Array(size)
       : new Float32Array(size);
     this.#file = Deno.openSync(path, { read: true, write: true, createNew: true });
+    this.#path = removeIfPossible(path) ? null : path;
   }
 
   /** Bytes of the memory through which batches pass. */
@@ -71,10 +75,20 @@ export class HiddenStates implements Disposable {
   /** Closes and removes the file. */
   [Symbol.dispose](): void {
     this.#file.close();
-    Deno.removeSync(this.#path);
+    if (this.#path !== null) Deno.removeSync(this.#path);
   }
 
   #seek(element: number): void {
     this.#file.seekSync(element * this.#batch.BYTES_PER_ELEMENT, Deno.SeekMode.Start);
+  }
+}
+
+/** Windows removes no file that is open. */
+function removeIfPossible(path: string): boolean {
+  try {
+    Deno.removeSync(path);
+    return true;
+  } catch {
+    return false;
   }
 }

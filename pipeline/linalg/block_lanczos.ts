@@ -40,10 +40,10 @@ export const RESIDUAL_TOLERANCE = 1e-10;
  * Vectors that a step adds. Products with many vectors are cheaper for each, and a singular value with
  * up to so many copies is found with all of them at once.
  */
-const BLOCK_SIZE = 24;
+const BLOCK_SIZE = 12;
 
 /** Steps of a cycle, after which the basis shrinks to the best approximations. */
-const STEPS = 8;
+const STEPS = 12;
 
 /** Cycles that cost about as much as the full decomposition. */
 const MOST_CYCLES = 80;

@@ -76,9 +76,10 @@ export function truncatedSvd(source: Matrix, rank: number): Svd {
 
 /**
  * The `rank` largest eigenvalues and their vectors of a symmetric positive semidefinite matrix, or of
- * an operator that is given by a function. The same methods as in {@linkcode truncatedSvd}; an
- * operator's elements are computed, by applying it to the unit vectors, only where the full
- * decomposition is needed.
+ * an operator that is given by a function, which should multiply by `packRight` as it is called a
+ * hundred times with a dozen vectors. The same methods as in {@linkcode truncatedSvd}; an operator's
+ * elements are computed, by applying it to the unit vectors, only where the full decomposition is
+ * needed.
  *
  * ```ts
  * import assert from "node:assert/strict";

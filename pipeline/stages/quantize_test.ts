@@ -127,6 +127,14 @@ Deno.test("calibration decides codes, in every mode, and leaves nothing else beh
     assert.equal(errors.none, 0);
     assert((errors.gptq ?? NaN) < 0.9 * (errors.rtn ?? NaN), JSON.stringify(errors));
 
+    assert.deepEqual(bench.log, []);
+    const few = { data, samples: 2, length: 16 };
+    await bench.run(quantize, "few", { ...base, calibration: few });
+    assert.match(
+      bench.log[0] ?? "",
+      /^Calibration has 32 tokens \(2 windows of 16\), fewer than the 64 inputs .* are singular/,
+    );
+
     const preprocess = { method: "magr", alpha: 0.01 };
     const calibration = { data, samples: 4, length: 32 };
     const { facts } = await bench.run(quantize, "magr", { ...base, preprocess, calibration });

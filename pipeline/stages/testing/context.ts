@@ -9,6 +9,8 @@ import type { Artifact, FinishedStage, Stage, StageOutcome } from "../../graph/s
 
 /** Artifacts by key, in folders below one temporary folder. */
 export class Workbench {
+  /** What stages have logged. */
+  readonly log: string[] = [];
   readonly #folder: string;
   readonly #artifacts = new Map<string, Artifact>();
   readonly #upstream = new Map<string, readonly FinishedStage[]>();
@@ -53,7 +55,7 @@ export class Workbench {
       checkpoint,
       device: () => Promise.resolve(new ReferenceDevice()),
       report: () => {},
-      log: () => {},
+      log: (line) => this.log.push(line),
       signal: new AbortController().signal,
     });
     this.#artifacts.set(key, { kind: stage.produces, key, folder, node: key });

@@ -59,9 +59,8 @@ function keptSize(rank: number): number {
 
 /**
  * The `rank` leading singular values and vectors, each with residuals of at most
- * {@linkcode RESIDUAL_TOLERANCE}, or null if `mostCycles` are too few. When they have
- * converged, a cycle from random directions beside them looks for copies of singular values that were
- * missed.
+ * {@linkcode RESIDUAL_TOLERANCE}, or null if `mostCycles` are too few. When they have converged, a
+ * cycle from random directions beside them looks for copies of singular values that were missed.
  *
  * @throws {RangeError} if the map is smaller than {@linkcode basisSize}.
  */
@@ -82,15 +81,15 @@ export function blockLanczos(
   for (let cycle = 0; cycle < mostCycles; cycle++) {
     const { values, residuals } = basis.grow();
     const largest = values[0]!;
-    // Half of what is promised: the other half is for rounding.
-    const limit = RESIDUAL_TOLERANCE / 2 * largest;
+    // Less than is promised: starting again forgets these residuals, and equal values mix them.
+    const limit = RESIDUAL_TOLERANCE / 10 * largest;
     const isConverged = residuals.subarray(0, rank).every((residual) => residual <= limit);
     if (!isConverged) {
       basis.shrink(keptSize(rank));
       continue;
     }
     const nothingMissed = confirmed !== null &&
-      confirmed.every((value, i) => Math.abs(value - values[i]!) <= 2 * limit);
+      confirmed.every((value, i) => Math.abs(value - values[i]!) <= limit);
     if (nothingMissed) return checked(map, basis.leading(rank));
     confirmed = values.slice(0, rank);
     basis.shrink(rank);

@@ -23,7 +23,7 @@ export interface LowerOrthogonal {
 /**
  * Factors a matrix `[m, n]` with m <= n into a lower triangle and orthonormal rows: the transposed QR
  * factorization of its transpose, which finds every vector in one piece of memory. Rows are
- * orthonormal whatever the rank is.
+ * orthonormal whatever the rank is. Squares of elements should neither overflow nor vanish.
  *
  * @throws {RangeError} if there are more rows than columns.
  */

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { block, type Matrix, matrix } from "./matrix.ts";
+import { type Matrix, matrix } from "./matrix.ts";
 import { multiply } from "./multiply.ts";
 import { solveSecular } from "./secular.ts";
 import { rotate } from "./vectors.ts";
@@ -147,9 +147,8 @@ function sorted(
   ].sort((a, b) => a.value - b.value);
   const result = matrix(size, size);
   entries.forEach(({ column, from }, j) => {
-    const source = block(from, 0, column, size, 1);
     for (let i = 0; i < size; i++) {
-      result.values[i * size + j] = source.values[source.offset + i * source.stride]!;
+      result.values[i * size + j] = from.values[i * from.columns + column]!;
     }
   });
   return { values: Float64Array.from(entries, ({ value }) => value), vectors: result };

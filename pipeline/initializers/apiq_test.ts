@@ -1,6 +1,5 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { CountingDevice } from "../../kernels/counting/device.ts";
 import { cpuMemory } from "../../kernels/cpu/memory_model.ts";
 import { openCpu } from "../../kernels/cpu/device.ts";
@@ -17,6 +16,7 @@ import {
   type RunOptions,
   smallModel,
   type TestRun,
+  valuesIn,
   withRun,
   withWeights,
 } from "./testing/models.ts";
@@ -63,15 +63,11 @@ for (const method of METHODS) {
   Deno.test(`I-29: streams of ${method} are those of the two models`, async () => {
     const inputs = new Map<string, Float64Array>();
     await withRun({ config: { num_hidden_layers: 3 }, form: "qa-lora" }, async (run) => {
-      const read = (name: string) => {
-        const bytes = Deno.readFileSync(join(run.scratch, `${name}.tmp`));
-        return new Float64Array(bytes.buffer);
-      };
       const report = (progress: { readonly activity: string }) => {
         const block = progress.activity.replace(`${method}: `, "");
         if (inputs.has(`full ${block}`)) return; // the first report is made before the block is
-        inputs.set(`full ${block}`, read("full"));
-        inputs.set(`quantized ${block}`, read("quantized"));
+        inputs.set(`full ${block}`, valuesIn(run, "full"));
+        inputs.set(`quantized ${block}`, valuesIn(run, "quantized"));
       };
       const { modules } = await learn({ ...run, report }, method, { lr: 0.02, clip_lr: 0.05 });
       const full = await hiddenStates(run, run.original);
@@ -184,10 +180,7 @@ Deno.test("I-29: inputs of the layers of ApiQ-lw are those of the two models", (
     const report = ({ done, total }: { readonly done?: number; readonly total?: number }) => {
       const steps = total! / 8; // four units in each of two blocks
       if (done! % steps !== 1) return;
-      for (const [name, values] of seen) {
-        const bytes = Deno.readFileSync(join(run.scratch, `${name}.tmp`));
-        values.push(new Float64Array(bytes.buffer));
-      }
+      for (const [name, values] of seen) values.push(valuesIn(run, name));
     };
     const init = { lr: 0.02, clip_lr: 0.05 };
     const { modules } = await learn({ ...run, report }, "apiq-lw", init);

@@ -10,6 +10,7 @@ import type { CountingDevice } from "../../kernels/counting/device.ts";
 import type { Device } from "../../kernels/device.ts";
 import type { HostModule } from "../adapters/adapter.ts";
 import type { AdapterShape } from "../adapters/plan.ts";
+import type { HiddenStates } from "../calibration/hidden_states.ts";
 import type { CalibrationShape } from "../calibration/options.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
 import type { Progress } from "../graph/stage.ts";
@@ -51,8 +52,8 @@ export interface ModelInitialization extends PlannedInitialization {
   readonly windows: Uint32Array;
   /** Draws are keyed by it and the path of a layer. */
   readonly seed: number;
-  /** Folder for files that are gone when the method is done. */
-  readonly scratch: string;
+  /** Makes a file of `size` values a window, which the method disposes of. */
+  scratch(name: string, size: number): HiddenStates;
   /** Ends the method between two steps. */
   readonly signal: AbortSignal;
   /** Called after every step. */

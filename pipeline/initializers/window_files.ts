@@ -4,10 +4,9 @@
  * @module
  */
 
-import { join } from "node:path";
 import type { Device, Recording, Tensor } from "../../kernels/device.ts";
 import { writeEmbeddings } from "../calibration/embedding.ts";
-import { HiddenStates } from "../calibration/hidden_states.ts";
+import type { HiddenStates } from "../calibration/hidden_states.ts";
 import { forwardBlock } from "../models/block.ts";
 import {
   type BlockActivations,
@@ -24,11 +23,11 @@ export type WindowRun = Pick<ModelInitialization, "device" | "scratch" | "shape"
 
 /** A file with `[length, width]` values for every window, which disposing removes. */
 export function windowFile(
-  { device, scratch, shape }: WindowRun,
+  { scratch, shape }: WindowRun,
   name: string,
   width: number,
 ): HiddenStates {
-  return new HiddenStates(join(scratch, `${name}.tmp`), device, shape.length * width);
+  return scratch(name, shape.length * width);
 }
 
 /** A {@linkcode windowFile} of the hidden states before the first block. */

@@ -139,6 +139,9 @@ export const initialize: Stage<InitializeParameters> = {
           const shape = calibrationShape(calibration, model.config);
           const plan = { original, base: model, targets, shape };
           modelInitializerFor(init).rehearse(device, plan, init);
+          // A process keeps what it had: the errors are measured on top of it.
+          const kept = device.inHostMemory ? device.memory().peak : 0;
+          ledger.take("host", "device memory", kept);
         }
         const source = calibration.activations === "full" ? original : model;
         const largest = Math.max(...linears.map(({ rows, columns }) => rows * columns));

@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import type { HostModule } from "../adapters/adapter.ts";
+import { HiddenStates } from "../calibration/hidden_states.ts";
 import type { CalibrationOptions } from "../calibration/options.ts";
 import { UserError } from "../errors.ts";
 import type { StageContext } from "../graph/stage.ts";
@@ -46,15 +47,16 @@ export async function initializeModel(
   }
   using ownBase = new OwnBase(folder, base);
   using original = await openOriginal(context, base);
+  const device = await context.device();
   const { modules, facts } = await modelInitializerFor(method).initializeModel(
     {
-      device: await context.device(),
+      device,
       original,
       base,
       targets,
       ...await readStageWindows(context, calibration, base),
       seed,
-      scratch: folder,
+      scratch: (name, size) => new HiddenStates(join(folder, `${name}.tmp`), device, size),
       signal,
       report: (progress) => context.report(progress),
       log: (line) => context.log(line),

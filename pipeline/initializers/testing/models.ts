@@ -5,9 +5,11 @@
  */
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import type { Device, IntegerBits } from "../../../kernels/device.ts";
 import { RandomStream } from "../../../kernels/random.ts";
 import { ReferenceDevice } from "../../../kernels/reference/device.ts";
+import { HiddenStates } from "../../calibration/hidden_states.ts";
 import { planAdapter } from "../../adapters/plan.ts";
 import type { HostWeight } from "../../formats/host_weight.ts";
 import type { Progress } from "../../graph/stage.ts";
@@ -44,6 +46,8 @@ export interface RunOptions {
 export interface TestRun extends ModelInitialization {
   /** Weights that replace the base's, by path. */
   readonly replaced: Map<string, HostWeight>;
+  /** Scratch files by name, the last of each name; some are disposed of. */
+  readonly files: ReadonlyMap<string, HiddenStates>;
   readonly lines: string[];
   readonly reports: Progress[];
 }
@@ -143,7 +147,8 @@ export async function withRun<Result>(
     );
     return shape === null ? [] : [[linear.path, { linear, shape }] as const];
   });
-  const scratch = await Deno.makeTempDir({ prefix: "equipoise-test-" });
+  const folder = await Deno.makeTempDir({ prefix: "equipoise-test-" });
+  const files = new Map<string, HiddenStates>();
   const replaced = new Map<string, HostWeight>();
   const lines: string[] = [];
   const reports: Progress[] = [];
@@ -160,7 +165,12 @@ export async function withRun<Result>(
         (_, index) => Math.floor(tokens.uniform(index) ** 2 * original.config.vocabSize),
       ),
       seed: 3,
-      scratch,
+      scratch: (name, size) => {
+        const states = new HiddenStates(join(folder, name), device, size);
+        files.set(name, states);
+        return states;
+      },
+      files,
       signal: options.signal ?? new AbortController().signal,
       report: (progress) => reports.push(progress),
       log: (line) => lines.push(line),
@@ -173,9 +183,18 @@ export async function withRun<Result>(
       reports,
     });
   } finally {
-    const left = [...Deno.readDirSync(scratch)].map(({ name }) => name);
-    await Deno.remove(scratch, { recursive: true });
+    const left = [...Deno.readDirSync(folder)].map(({ name }) => name);
+    await Deno.remove(folder, { recursive: true });
     assert.deepEqual(left, []);
     if (options.device === undefined) device.close();
   }
+}
+
+/** All values in a scratch file, as they are now. */
+export function valuesIn({ files, shape: { samples } }: TestRun, name: string): Float64Array {
+  const states = files.get(name);
+  if (states === undefined) throw new RangeError(`There is no file ${name}`);
+  return Float64Array.from(
+    Array.from({ length: samples }, (_, window) => [...states.read(window)]).flat(),
+  );
 }

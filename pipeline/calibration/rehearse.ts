@@ -31,6 +31,7 @@ const WORKING_OUTPUTS = 3;
  *
  * @param source The model whose activations are seen.
  * @param after The model with the weights that take the place of its own; null if none do.
+ * @param methodNeeds What a method reads of `needs`; the rest only serves to measure errors.
  */
 export function rehearseCalibration(
   device: CountingDevice,
@@ -38,6 +39,7 @@ export function rehearseCalibration(
   after: ModelOutline | null,
   options: CalibrationOptions,
   needs: NeedsOf,
+  methodNeeds: NeedsOf = needs,
 ): void {
   const { ledger } = device;
   const { config } = source;
@@ -58,7 +60,7 @@ export function rehearseCalibration(
         rows,
       )
     );
-    takeWork(ledger, blockLinears(config, layer), needs, rows);
+    takeWork(ledger, blockLinears(config, layer), methodNeeds, rows);
     held.forEach((matrix) => matrix.drop());
   }
   new OutputNorm(device, Math.max(...blockLinears(config, 0).map(({ columns }) => columns)))

@@ -124,6 +124,7 @@ export const quantize: Stage<QuantizeParameters> = {
             replaced,
             calibration,
             () => jointNeeds([MEASURED, needsOf(parameters)]),
+            () => needsOf(parameters),
           );
         }
         for (const { rows, columns } of modelLinears(source.config)) {

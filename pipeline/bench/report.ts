@@ -21,6 +21,7 @@ import {
 import { kernelBenchmarks } from "../../kernels/bench/suite.ts";
 import { ConfigurationError } from "../graph/experiment.ts";
 import { didYouMean } from "../graph/suggestions.ts";
+import { calibratedBenchmarks } from "./calibrated_benchmarks.ts";
 import { methodBenchmarks } from "./method_benchmarks.ts";
 import { generationBenchmarks } from "./generation_benchmarks.ts";
 import { modelBenchmarks } from "./model_benchmarks.ts";
@@ -139,6 +140,7 @@ export function selectBenchmarks(filter: string, full = false): Benchmark[] {
     ...modelBenchmarks(),
     ...generationBenchmarks(),
     ...methodBenchmarks(),
+    ...calibratedBenchmarks(),
     ...kernelBenchmarks(),
   ];
   const words = filter.toLowerCase().split(" ").filter(Boolean);

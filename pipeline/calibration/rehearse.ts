@@ -49,7 +49,7 @@ export function rehearseCalibration(
   ledger.take("host", "a batch of hidden states", 2 * 4 * tokens * config.hiddenSize);
   ledger.phase("calibrating");
   const block = new DeviceBlock(device, source, 0);
-  new BlockPass(device, config, block.block, shape, needs).release();
+  let pass: BlockPass | null = new BlockPass(device, config, block.block, shape, needs);
   for (let layer = 0; layer < config.layers; layer++) {
     const rows = Math.min(SAMPLE_ROWS, shape.samples * shape.length);
     const held = BLOCK_INPUTS.flatMap(({ linears: names }) =>
@@ -60,6 +60,8 @@ export function rehearseCalibration(
         rows,
       )
     );
+    pass?.release();
+    pass = null;
     takeWork(ledger, blockLinears(config, layer), methodNeeds, rows);
     held.forEach((matrix) => matrix.drop());
   }

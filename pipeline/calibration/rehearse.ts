@@ -22,6 +22,9 @@ import { OutputNorm } from "./output_error.ts";
 const WORKING_GRAMS = 4;
 const WORKING_WEIGHTS = 3;
 
+/** What linear algebra adds to the process, beside its matrices: compiled code. Measured. */
+const CODE_BYTES = 20e6;
+
 /** Matrices of outputs of the sampled inputs: the true ones, their logarithms, the quantized ones. */
 const WORKING_OUTPUTS = 3;
 
@@ -45,6 +48,7 @@ export function rehearseCalibration(
   const { config } = source;
   const shape = calibrationShape(options, config);
   const tokens = shape.batchSize * shape.length;
+  ledger.take("host", "linear algebra", CODE_BYTES);
   ledger.take("host", "calibration tokens", 4 * shape.samples * shape.length);
   ledger.take("host", "a batch of hidden states", 2 * 4 * tokens * config.hiddenSize);
   ledger.phase("calibrating");

@@ -7,6 +7,7 @@
 
 import { fileURLToPath } from "node:url";
 import { DAWN_FOLDER } from "../../kernels/webgpu/dawn.ts";
+import { COLLECTOR_FLAGS } from "../environment/garbage.ts";
 import type { Executor, ExecutorDescription, StageEvent, StageTask } from "./executor.ts";
 import { denoCommand } from "./deno_command.ts";
 import type { DeviceName } from "./devices.ts";
@@ -133,6 +134,7 @@ class WorkerProcess {
         "run",
         "--no-prompt",
         "--quiet",
+        ...COLLECTOR_FLAGS,
         ...PERMISSIONS,
         // Dawn is native code; it is the only such code that a worker may load.
         ...(options.device === "webgpu:dawn" ? [`--allow-ffi=${DAWN_FOLDER}`] : []),

@@ -10,6 +10,7 @@ import type { AdapterShape } from "../adapters/plan.ts";
 import type { LayerCalibration } from "../calibration/layer_calibration.ts";
 import type { NeedsOf } from "../calibration/block_pass.ts";
 import type { CalibrationOptions } from "../calibration/options.ts";
+import { collectGarbage } from "../environment/garbage.ts";
 import { UserError } from "../errors.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
 import type { StageContext, StageOutcome } from "../graph/stage.ts";
@@ -83,6 +84,7 @@ export async function initializeLayers(
     const target = targets.get(linear.path);
     if (target === undefined) return;
     context.signal.throwIfAborted();
+    collectGarbage();
     context.report({
       activity: `initializing ${linear.path}`,
       done: modules.size,

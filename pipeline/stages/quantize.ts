@@ -16,6 +16,7 @@ import {
 } from "../calibration/options.ts";
 import { outputError } from "../calibration/output_error.ts";
 import { rehearseCalibration } from "../calibration/rehearse.ts";
+import { collectGarbage } from "../environment/garbage.ts";
 import { UserError } from "../errors.ts";
 import type { Stage } from "../graph/stage.ts";
 import { below } from "../memory/settings.ts";
@@ -167,6 +168,7 @@ export const quantize: Stage<QuantizeParameters> = {
     let done = 0;
     const quantizeLayer = (linear: LinearShape, inputs?: LayerCalibration) => {
       context.signal.throwIfAborted();
+      collectGarbage();
       context.report({ activity: `quantizing ${linear.path}`, done, total: linears.length });
       const { rows, columns, path } = linear;
       const dense = memory.subarray(0, rows * columns);

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { formNamed } from "../adapters/forms.ts";
 import { mergeIntoDense, mergeIntoZeros, zeroMovement } from "../adapters/merge.ts";
+import { collectGarbage } from "../environment/garbage.ts";
 import { UserError } from "../errors.ts";
 import type { Stage, StageContext, StageOutcome } from "../graph/stage.ts";
 import { modelLinears } from "../models/architecture.ts";
@@ -126,6 +127,7 @@ async function writeMerged(
   let merged = 0;
   for (const [done, linear] of linears.entries()) {
     context.signal.throwIfAborted();
+    collectGarbage();
     context.report({ activity: `merging ${linear.path}`, done, total: linears.length });
     if (model.tensors.has(`${linear.path}.g_idx`)) {
       throw new UserError(
@@ -191,6 +193,7 @@ async function prove(
     full: false,
     [Symbol.dispose]: () => {},
   };
+  collectGarbage();
   context.report({ activity: "comparing the model before and after" });
   const compared = await compareModels(await context.device(), trained, merged, rows);
   const share = compared.largestDifference / compared.largestLogit;

@@ -193,7 +193,6 @@ async function prove(
     full: false,
     [Symbol.dispose]: () => {},
   };
-  collectGarbage();
   context.report({ activity: "comparing the model before and after" });
   const compared = await compareModels(await context.device(), trained, merged, rows);
   const share = compared.largestDifference / compared.largestLogit;

@@ -58,6 +58,8 @@ function work(replay: Replay, setup: ThreadSetup, thread: number): void {
     const first = programs[2 * slot] ?? 0n;
     if (queue[QUEUE.kinds + slot] === JOB.program) {
       replay(first, programs[2 * slot + 1] ?? 0n, barrier, setup.threads, scratch);
+      // It may have ended early, because another thread failed in it.
+      if (Atomics.load(queue, QUEUE.stopped) !== 0) return;
       // All threads meet at the end of a program: when the first is done, all are.
       if (thread !== 0) continue;
     } else {

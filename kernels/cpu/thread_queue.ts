@@ -50,9 +50,10 @@ export const BARRIER = {
  * A thread that sleeps does not hear `Worker.terminate`: it has to be woken, and ends itself.
  */
 export function stopThreads(queue: Int32Array, barrier: Int32Array): void {
+  // First the queue: a thread that no longer waits at the barrier must see that its job failed.
+  Atomics.store(queue, QUEUE.stopped, 1);
   Atomics.store(barrier, BARRIER.stopped / 4, 1);
   Atomics.notify(barrier, BARRIER.round / 4);
-  Atomics.store(queue, QUEUE.stopped, 1);
   Atomics.notify(queue, QUEUE.submitted);
   Atomics.notify(queue, QUEUE.done);
 }

@@ -17,6 +17,7 @@ const command = makeCommand(
   .option("--filter <words>", "only benchmarks with all these words in suite, name or shape", "")
   .option("--full", "also what takes long: large layers and models, scaling curves", false)
   .option("--json <file>", "also write everything measured to this file")
+  .option("--plot <file>", "also draw times over sizes as SVG, both logarithmic, to this file")
   .addOption(
     new Option("--device <name>", "what to measure").choices(DEVICE_NAMES).default("auto"),
   )
@@ -31,6 +32,7 @@ interface Flags {
   readonly filter: string;
   readonly full: boolean;
   readonly json?: string;
+  readonly plot?: string;
   readonly device: DeviceName;
   readonly threads?: number;
   readonly tune: boolean;
@@ -80,6 +82,10 @@ await runCommand(command, async () => {
   console.log(benchmarkText(report).trimEnd());
   if (flags.json !== undefined) {
     await Deno.writeTextFile(fromCaller(flags.json), JSON.stringify(report, null, 2) + "\n");
+  }
+  if (flags.plot !== undefined) {
+    const { plotTimes } = await import("../pipeline/bench/plot_times.ts");
+    await Deno.writeTextFile(fromCaller(flags.plot), await plotTimes(report) + "\n");
   }
   return EXIT_DONE;
 });

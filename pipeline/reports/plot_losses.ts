@@ -7,6 +7,7 @@
 
 import type { TopLevelSpec } from "vega-lite";
 import type { StepRecord } from "../training/history.ts";
+import { COLORS, PLOT_STYLE, renderSvg } from "./plot_svg.ts";
 
 /** One curve. */
 export interface LossCurve {
@@ -27,18 +28,6 @@ export interface LossPoint {
 /** Points of a curve at most; more would not be seen. */
 const MOST_POINTS = 240;
 
-/** Distinct on white and on black. */
-const COLORS = [
-  "#3f88c5",
-  "#e0823d",
-  "#4f9d69",
-  "#c3566b",
-  "#8a70b8",
-  "#a0764f",
-  "#5fa8a8",
-  "#b59a3a",
-];
-
 /** Curves that one plot tells apart. */
 export const MOST_CURVES: number = COLORS.length;
 
@@ -53,14 +42,7 @@ export async function plotLosses(curves: readonly LossCurve[]): Promise<string> 
       `A plot has room for ${MOST_CURVES} curves, but there are ${curves.length}`,
     );
   }
-  // Loaded only here: a second that no other command should wait.
-  const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
-  const view = new vega.View(vega.parse(compile(specification(curves)).spec), { renderer: "none" });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+  return await renderSvg(specification(curves));
 }
 
 /** The training losses of a curve, averaged over equal stretches of steps where there are many. */
@@ -120,32 +102,6 @@ function specification(curves: readonly LossCurve[]): TopLevelSpec {
         encoding,
       }]),
     ],
-    config: {
-      font: "inherit",
-      view: { stroke: null },
-      axis: {
-        labelColor: "currentColor",
-        titleColor: "currentColor",
-        gridColor: "currentColor",
-        domainColor: "currentColor",
-        tickColor: "currentColor",
-        gridOpacity: 0.12,
-        domainOpacity: 0.35,
-        tickOpacity: 0.35,
-        labelOpacity: 0.75,
-        labelFontSize: 12,
-        titleFontSize: 12,
-        titleFontWeight: "normal",
-        tickCount: 6,
-      },
-      legend: {
-        labelColor: "currentColor",
-        labelFontSize: 12,
-        symbolType: "stroke",
-        symbolStrokeWidth: 2.5,
-      },
-      // Marks would otherwise carry a spoken label each.
-      aria: false,
-    },
+    config: PLOT_STYLE,
   };
 }

@@ -20,7 +20,8 @@ export function countTargets(rows: readonly Example[]): number {
 /**
  * Writes rows to a model's inputs: position `t` of a row predicts its token `t + 1` with weight
  * `weight` where that token is a target. Shorter rows and missing rows are padded on the right with
- * token 0 and weight 0, which causal attention keeps from every target.
+ * token 0 and weight 0, which causal attention keeps from every target. The last token of a row is
+ * only a target, so a row may have one token more than the model reads.
  *
  * @throws {RangeError} If there are more rows, or longer ones, than the model is set up for.
  */
@@ -33,13 +34,13 @@ export function writeRows(trainable: Trainable, rows: readonly Example[], weight
   const targets = new Uint32Array(batchSize * length);
   const weights = new Float64Array(batchSize * length);
   rows.forEach((row, index) => {
-    if (row.tokens.length > length) {
+    if (row.tokens.length > length + 1) {
       throw new RangeError(
         `A row has ${row.tokens.length} tokens; the model is set up for ${length}`,
       );
     }
     const start = index * length;
-    tokens.set(row.tokens, start);
+    tokens.set(row.tokens.subarray(0, length), start);
     targets.set(row.tokens.subarray(1), start);
     for (let position = 1; position < row.targets.length; position++) {
       if (row.targets[position] === 1) weights[start + position - 1] = weight;

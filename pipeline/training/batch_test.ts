@@ -25,6 +25,17 @@ Deno.test("rows are shifted, weighted and padded; what was there before is gone"
   device.close();
 });
 
+Deno.test("the last token of a row is not read, so it may be one more than the model reads", async () => {
+  const device = new ReferenceDevice();
+  const model = bigram(device, 2, 3);
+  const long = row([1, 2, 3, 4], [0, 1, 1, 1]);
+  writeRows(model, [long, row([5, 6], [0, 1])], 1);
+  assert.deepEqual([...await device.readWords(model.tokens)], [1, 2, 3, 5, 6, 0]);
+  assert.deepEqual([...await device.readWords(model.targets)], [2, 3, 4, 6, 0, 0]);
+  assert.deepEqual([...await device.readFloats(model.weights)], [1, 1, 1, 1, 0, 0]);
+  device.close();
+});
+
 Deno.test("the first token of a row is never a target", () => {
   assert.equal(countTargets([row([1, 2, 3], [1, 1, 0]), row([1], [1])]), 1);
 });
@@ -35,8 +46,8 @@ Deno.test("what does not fit the model is refused", () => {
   const short = row([1, 2], [0, 1]);
   assert.throws(() => writeRows(model, [short, short], 1), /2 rows; the model is set up for 1/);
   assert.throws(
-    () => writeRows(model, [row([1, 2, 3, 4], [0, 1, 1, 1])], 1),
-    /4 tokens; the model is set up for 3/,
+    () => writeRows(model, [row([1, 2, 3, 4, 5], [0, 1, 1, 1, 1])], 1),
+    /5 tokens; the model is set up for 3/,
   );
   assert.throws(() => writeRows(model, [row([1, 7], [0, 1])], 1), /Token id 7 is outside/);
   device.close();

@@ -356,6 +356,10 @@ export interface Operations {
   /**
    * Causal grouped-query attention without materialised scores. Saves the log-sum-exp of each query
    * in `logSumExp [T, heads]` (natural logarithm, scale included).
+   *
+   * With `starts [T]` u32, sequences are packed: several examples lie in one, and a token sees none
+   * before `starts[t]`, the position in its sequence where its own example starts. So `starts[t]` is at
+   * most `t % length`, and does not fall from one token of a sequence to the next.
    */
   attention(
     args: AttentionShape & {
@@ -364,6 +368,7 @@ export interface Operations {
       values: Tensor;
       output: Tensor;
       logSumExp: Tensor;
+      starts?: Tensor;
     },
   ): void;
   /** Overwrites `gradQueries`, `gradKeys`, `gradValues`. */
@@ -378,6 +383,7 @@ export interface Operations {
       gradQueries: Tensor;
       gradKeys: Tensor;
       gradValues: Tensor;
+      starts?: Tensor;
     },
   ): void;
 

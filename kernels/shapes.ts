@@ -652,6 +652,7 @@ function attentionDimensions(
   need(operation, "values", args.values, "f32", [T, kvHeads * headDim]);
   need(operation, "output", args.output, "f32", [T, heads * headDim]);
   need(operation, "logSumExp", args.logSumExp, "f32", [T, heads]);
+  if (args.starts) need(operation, "starts", args.starts, "u32", [T]);
   return { T, window: Math.min(window, length) };
 }
 

@@ -9,6 +9,7 @@ import type { Arguments } from "../shapes.ts";
 import {
   checkHeadDim,
   firstBlock,
+  loadStarts,
   maskScores,
   multiplyTile,
   overScorePanels,
@@ -17,6 +18,7 @@ import {
   SCORE_STRIDE,
   scoreTiles,
   scratchParts,
+  type Starts,
 } from "./attention_blocks.ts";
 import {
   BLOCK,
@@ -45,6 +47,8 @@ const attentionKernel = kernel(
     values: "tensor",
     output: "tensor",
     logSumExp: "tensor",
+    /** Null where sequences are not packed. */
+    starts: "tensor",
     batch: "i32",
     length: "i32",
     heads: "i32",
@@ -61,6 +65,7 @@ const attentionKernel = kernel(
     f.do(...offsets().map((offset) => v128.store(zeros, f32x4.splat(0), offset)));
     const products: Products = { wide: p.wide, zeros };
     const softmax: Softmax = { maximum: part(BLOCK), total: part(BLOCK), factor: part(BLOCK) };
+    const starts: Starts = { tensor: p.starts, block: part(BLOCK) };
     const scores = part(BLOCK * BLOCK);
     const padded = f.let(paddedDim(headDim));
     const queryPanels = part(i32.mul(headDim, BLOCK));
@@ -89,9 +94,10 @@ const attentionKernel = kernel(
         headDim,
         queryPanels,
       );
+      loadStarts(f, starts, token, first, queries);
       startSoftmax(f, softmax);
       const keep = f.let(i32.const(0));
-      f.for(firstBlock(f, first, window), end, BLOCK, (key) => {
+      f.for(firstBlock(f, first, window, starts), end, BLOCK, (key) => {
         const pair: Pair = {
           queries,
           keys: f.let(i32.minU(f.let(i32.sub(end, key)), BLOCK)),
@@ -103,7 +109,7 @@ const attentionKernel = kernel(
         packPanels(f, valueRows, pair.keys, headDim, valuePanels);
         scoreTiles(f, products, pair, keyRows, queryPanels, headDim, p.scale, scores);
         overScorePanels(f, pair, (query, keys) => {
-          maskScores(f, pair, scores, query, keys, window);
+          maskScores(f, pair, scores, query, keys, window, starts);
           updateSoftmax(f, softmax, scores, query, keys);
         });
         f.if(keep, () => rescale(f, softmax, queries, sums, sumStride));
@@ -257,6 +263,7 @@ export function attention(recorder: Recorder, args: Arguments<"attention">): voi
   checkHeadDim("attention", args.headDim);
   recorder.call(attentionKernel, {
     ...args,
+    starts: args.starts ?? null,
     window: Math.min(args.window ?? args.length, args.length),
     wide: recorder.wide ? 1 : 0,
   });

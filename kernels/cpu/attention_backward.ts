@@ -12,6 +12,7 @@ import type { Arguments } from "../shapes.ts";
 import {
   checkHeadDim,
   firstBlock,
+  loadStarts,
   maskScores,
   multiplyTile,
   overScorePanels,
@@ -20,6 +21,7 @@ import {
   SCORE_STRIDE,
   scoreTiles,
   scratchParts,
+  type Starts,
 } from "./attention_blocks.ts";
 import {
   BLOCK,
@@ -52,6 +54,8 @@ const attentionBackwardKernel = kernel(
     /** `[batch, heads, paddedLength, paddedDim]`, like `headValues`. */
     headKeys: "tensor",
     headValues: "tensor",
+    /** Null where sequences are not packed. */
+    starts: "tensor",
     batch: "i32",
     length: "i32",
     paddedLength: "i32",
@@ -70,6 +74,7 @@ const attentionBackwardKernel = kernel(
     const products: Products = { wide: p.wide, zeros };
     const statistics = part(BLOCK);
     const deltas = part(BLOCK);
+    const starts: Starts = { tensor: p.starts, block: part(BLOCK) };
     const scores = part(BLOCK * BLOCK);
     const gradScores = part(BLOCK * BLOCK);
     const padded = f.let(paddedDim(headDim));
@@ -103,8 +108,9 @@ const attentionBackwardKernel = kernel(
           const statistic = i32.add(i32.mul(i32.add(token, query), heads), head);
           f.do(f32.store(at(statistics, query), f32.load(at(p.logSumExp, statistic))));
         });
+        loadStarts(f, starts, token, first, queries);
         const keep = f.let(i32.const(0));
-        f.for(firstBlock(f, first, window), end, BLOCK, (key) => {
+        f.for(firstBlock(f, first, window, starts), end, BLOCK, (key) => {
           const pair: Pair = {
             queries,
             keys: f.let(i32.minU(f.let(i32.sub(end, key)), BLOCK)),
@@ -123,7 +129,7 @@ const attentionBackwardKernel = kernel(
           tiles(keyRows, queryColumns, p.scale, scores);
           tiles(valueRows, gradColumns, f32.const(1), gradScores);
           overScorePanels(f, pair, (query, keys) => {
-            maskScores(f, pair, scores, query, keys, window);
+            maskScores(f, pair, scores, query, keys, window, starts);
             differentiateSoftmax(f, { scores, gradScores, statistics, deltas }, query, keys);
           });
 
@@ -260,6 +266,7 @@ export function attentionBackward(
   const headValues = recorder.scratch("f32", shape);
   recorder.call(attentionBackwardKernel, {
     ...args,
+    starts: args.starts ?? null,
     headKeys,
     headValues,
     paddedLength,

@@ -91,6 +91,33 @@ export function multiplyTile(
   );
 }
 
+/** Where the examples of packed sequences start. */
+export interface Starts {
+  /** `[T]` u32; 0 where sequences are not packed. */
+  readonly tensor: Local<"i64">;
+  /** Scratch memory: of each query of a block, relative to the position of the first. */
+  readonly block: Local<"i64">;
+}
+
+/** Fills the scratch memory of `starts` for the queries from `token` on, at position `first`. */
+export function loadStarts(
+  f: KernelBuilder,
+  { tensor, block }: Starts,
+  token: Local<"i32">,
+  first: Local<"i32">,
+  queries: Local<"i32">,
+): void {
+  f.if(i64.ltU(i64.const(0), tensor), () => {
+    const rows = f.let(at(tensor, token));
+    const last = f.let(i32.sub(queries, 1));
+    // Behind the last query of the block stands its own start again: panels are read whole.
+    f.for(0, BLOCK, 1, (query) => {
+      const start = i32.load(at(rows, i32.minU(query, last)));
+      f.do(i32.store(at(block, query), i32.sub(start, first)));
+    });
+  });
+}
+
 /** A block of keys and a block of queries. */
 export interface Pair {
   /** Queries, at most {@linkcode BLOCK}. */
@@ -152,7 +179,10 @@ export function overScorePanels(
   });
 }
 
-/** Sets scores of a panel to -Infinity where the key comes after the query or before its window. */
+/**
+ * Sets scores of a panel to -Infinity where the key comes after the query, before its window or before
+ * its example.
+ */
 export function maskScores(
   f: FunctionBuilder,
   { distance }: Pair,
@@ -160,6 +190,7 @@ export function maskScores(
   query: Local<"i32">,
   keys: Local<"i32">,
   window: Local<"i32">,
+  starts: Starts,
 ): void {
   const panel = f.let(at(scores, query));
   const position = f.let(i32.add(distance, query));
@@ -167,7 +198,11 @@ export function maskScores(
   const hide = (
     from: Expression<"i32">,
     to: Expression<"i32">,
-    hidden: (key: Expression<"v128">, position: Expression<"v128">) => Expression<"v128">,
+    hidden: (
+      key: Expression<"v128">,
+      position: Expression<"v128">,
+      offset: number,
+    ) => Expression<"v128">,
   ) => {
     const end = f.let(to);
     f.for(f.let(from), end, 1, (key) => {
@@ -177,7 +212,7 @@ export function maskScores(
           i32x4.splat(position),
           v128.constWords([4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3]),
         );
-        const mask = hidden(i32x4.splat(key), lane);
+        const mask = hidden(i32x4.splat(key), lane, offset);
         const score = v128.load(address, offset);
         f.do(v128.store(address, v128.bitselect(f32x4.splat(-Infinity), score, mask), offset));
       }
@@ -192,15 +227,32 @@ export function maskScores(
       return i32x4.ltS(key, i32x4.sub(lane, before));
     });
   });
+  f.if(i64.ltU(i64.const(0), starts.tensor), () => {
+    const rows = f.let(at(starts.block, query));
+    // Starts do not fall: that of the last query of the panel is the largest.
+    const largest = f.let(
+      i32.add(i32.load(rows, 4 * (TILE_COLUMNS - 1)), distance),
+    );
+    f.if(i32.gtS(largest, 0), () => {
+      hide(i32.const(0), i32.minU(largest, keys), (key, _, offset) => {
+        return i32x4.ltS(key, i32x4.add(v128.load(rows, offset), i32x4.splat(distance)));
+      });
+    });
+  });
 }
 
-/** The block of the first key that the query at `first` sees. */
+/** The block of the first key that the query at `first`, the first of its block, sees. */
 export function firstBlock(
   f: KernelBuilder,
   first: Local<"i32">,
   window: Local<"i32">,
+  starts: Starts,
 ): Local<"i32"> {
   const before = f.let(i32.sub(window, 1));
   const key = f.let(select(i32.sub(first, before), i32.const(0), i32.gtU(first, before)));
+  f.if(i64.ltU(i64.const(0), starts.tensor), () => {
+    const start = f.let(i32.add(first, i32.load(starts.block)));
+    f.set(key, select(start, key, i32.gtU(start, key)));
+  });
   return f.let(i32.sub(key, i32.remU(key, BLOCK)));
 }

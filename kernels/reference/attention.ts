@@ -22,10 +22,12 @@ export interface AttentionSizes {
   readonly scale: number;
   /** Tokens a query sees, itself included. */
   readonly window: number;
+  /** `[T]`: the position where the example of each token starts, before which it sees nothing. */
+  readonly starts?: ArrayLike<number>;
 }
 
 /**
- * For query i and every key j with `i - window < j <= i` of the same sequence:
+ * For query i and every key j with `i - window < j <= i` of the same sequence and example:
  * `s[j] = scale * q[i] . k[j]`, `p = softmax(s)`, `o[i] = sum_j p[j] v[j]`,
  * `logSumExp[i] = log sum_j exp(s[j])`.
  *
@@ -123,12 +125,12 @@ export function attentionBackward(
  * statistics `[T, heads]`, and where the features of each key it sees start in the keys.
  */
 function forEachQuery(
-  { batch, length, heads, kvHeads, headDim, window }: AttentionSizes,
+  { batch, length, heads, kvHeads, headDim, window, starts }: AttentionSizes,
   visit: (query: number, statistic: number, visible: number[]) => void,
 ): void {
   for (let t = 0; t < batch * length; t++) {
     const position = t % length;
-    const first = t - Math.min(position, window - 1);
+    const first = t - Math.min(position - (starts?.[t] ?? 0), window - 1);
     for (let h = 0; h < heads; h++) {
       const kvHead = Math.floor(h * kvHeads / heads);
       const visible = [];

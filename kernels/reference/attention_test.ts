@@ -13,6 +13,36 @@ function run(sizes: AttentionSizes, q: Float64Array, k: Float64Array, v: Float64
   return { output, logSumExp };
 }
 
+/** Output, log-sum-exp and the gradients of queries, keys and values. */
+function runBackward(
+  sizes: AttentionSizes,
+  q: Float64Array,
+  k: Float64Array,
+  v: Float64Array,
+  gradOutput: Float64Array,
+): Float64Array[] {
+  const { output, logSumExp } = run(sizes, q, k, v);
+  const [gradQueries, gradKeys, gradValues] = [q, k, v]
+    .map((x) => new Float64Array(x.length).fill(NaN)) as [
+      Float64Array,
+      Float64Array,
+      Float64Array,
+    ];
+  attentionBackward(
+    q,
+    k,
+    v,
+    output,
+    logSumExp,
+    gradOutput,
+    gradQueries,
+    gradKeys,
+    gradValues,
+    sizes,
+  );
+  return [output, logSumExp, gradQueries, gradKeys, gradValues];
+}
+
 const SMALL = { batch: 2, length: 5, heads: 4, kvHeads: 2, headDim: 4, scale: 0.5, window: 5 };
 
 function data({ batch, length, heads, kvHeads, headDim }: AttentionSizes) {
@@ -72,6 +102,21 @@ Deno.test("a token sees nothing of the future, of other sequences, or beyond its
   assert.deepEqual(changed, [6, 7]);
 });
 
+for (const window of [6, 2]) {
+  Deno.test(`packed examples are as examples alone, backward, too: window ${window}`, () => {
+    const sizes = { ...SMALL, batch: 1, length: 6, window, starts: [0, 1, 1, 1, 4, 4] };
+    const [q, k, v] = data(sizes);
+    const gradOutput = floats("gradOutput", q.length);
+    const together = runBackward(sizes, q, k, v, gradOutput);
+    for (const [start, end] of [[0, 1], [1, 4], [4, 6]] as const) {
+      const part = (x: Float64Array) => x.slice(start * x.length / 6, end * x.length / 6);
+      const { starts: _, ...plain } = { ...sizes, length: end - start };
+      const alone = runBackward(plain, part(q), part(k), part(v), part(gradOutput));
+      assert.deepEqual(together.map(part), alone);
+    }
+  });
+}
+
 Deno.test("large scores do not overflow", () => {
   const sizes = { ...SMALL, scale: 1e4 };
   const { output, logSumExp } = run(sizes, ...data(sizes));
@@ -83,25 +128,13 @@ for (const window of [5, 2]) {
     const sizes = { ...SMALL, window };
     const [q, k, v] = data(sizes);
     const gradOutput = floats("gradOutput", q.length);
-    const { output, logSumExp } = run(sizes, q, k, v);
-    const gradients = [q, k, v].map((x) => new Float64Array(x.length).fill(NaN));
-    const [gradQueries, gradKeys, gradValues] = gradients as [
+    const [, , gradQueries, gradKeys, gradValues] = runBackward(sizes, q, k, v, gradOutput) as [
+      Float64Array,
+      Float64Array,
       Float64Array,
       Float64Array,
       Float64Array,
     ];
-    attentionBackward(
-      q,
-      k,
-      v,
-      output,
-      logSumExp,
-      gradOutput,
-      gradQueries,
-      gradKeys,
-      gradValues,
-      sizes,
-    );
     const loss = () => dot(run(sizes, q, k, v).output, gradOutput);
     checkGradient("gradQueries", q, gradQueries, loss);
     checkGradient("gradKeys", k, gradKeys, loss);

@@ -10,7 +10,7 @@ import * as fused from "../fused.ts";
 import * as shapes from "../shapes.ts";
 import type { Arguments } from "../shapes.ts";
 import { swiglu, swigluBackward } from "./activation.ts";
-import { attention, attentionBackward } from "./attention.ts";
+import { attention, attentionBackward, type AttentionSizes } from "./attention.ts";
 import { appendToCache, cachedAttention } from "./cache.ts";
 import { CalibrationOperations } from "./calibration_operations.ts";
 import { crossEntropy, weightedSum } from "./cross_entropy.ts";
@@ -236,7 +236,7 @@ export class ReferenceOperations extends CalibrationOperations implements Operat
 
   /** See {@linkcode Operations.attention}. */
   attention(args: Arguments<"attention">): void {
-    const sizes = { ...args, window: shapes.checkAttention(args).window };
+    const sizes = this.#attentionSizes(args, shapes.checkAttention(args));
     const queries = this.#operands.floats(args.queries);
     const keys = this.#operands.floats(args.keys);
     const values = this.#operands.floats(args.values);
@@ -247,7 +247,7 @@ export class ReferenceOperations extends CalibrationOperations implements Operat
 
   /** See {@linkcode Operations.attentionBackward}. */
   attentionBackward(args: Arguments<"attentionBackward">): void {
-    const sizes = { ...args, window: shapes.checkAttentionBackward(args).window };
+    const sizes = this.#attentionSizes(args, shapes.checkAttentionBackward(args));
     const queries = this.#operands.floats(args.queries);
     const keys = this.#operands.floats(args.keys);
     const values = this.#operands.floats(args.values);
@@ -369,5 +369,12 @@ export class ReferenceOperations extends CalibrationOperations implements Operat
     const hyper = this.#operands.floats(args.hyper);
     const norm = this.#operands.floats(args.norm);
     this.steps.push(() => adamw(parameters, gradients, moment1, moment2, hyper, norm));
+  }
+  #attentionSizes(
+    args: Arguments<"attention">,
+    { window }: shapes.AttentionDimensions,
+  ): AttentionSizes {
+    const { starts, ...shape } = args;
+    return { ...shape, window, ...(starts && { starts: this.#operands.words(starts) }) };
   }
 }

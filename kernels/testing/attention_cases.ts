@@ -8,7 +8,7 @@ import type { AttentionShape, RopeLayout } from "../device.ts";
 import { attention } from "../reference/attention.ts";
 import { rope } from "../reference/rope.ts";
 import { randomFloats } from "./arrays.ts";
-import type { Case } from "./case.ts";
+import type { Case, Input } from "./case.ts";
 import { attentionGradientMagnitudes, attentionMagnitudes } from "./magnitudes.ts";
 
 interface Sizes {
@@ -18,6 +18,8 @@ interface Sizes {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly window?: number;
+  /** Lengths of the examples that every sequence is packed with, first sequence first. */
+  readonly examples?: readonly (readonly number[])[];
   /** Range of queries and keys; 8 makes scores of some hundreds, where a softmax must not overflow. */
   readonly range?: number;
 }
@@ -37,9 +39,46 @@ const SIZES: readonly Sizes[] = [
   { batch: 1, length: 301, heads: 1, kvHeads: 1, headDim: 8, window: 20, range: 8 },
 ];
 
+/**
+ * Packed sequences: examples of one token, of a whole sequence, that end with a block of queries or keys
+ * and beside one, that cover several blocks, and windows that end before examples and behind.
+ */
+const PACKED: readonly Sizes[] = [
+  { batch: 1, length: 1, heads: 1, kvHeads: 1, headDim: 4, examples: [[1]] },
+  { batch: 2, length: 7, heads: 3, kvHeads: 3, headDim: 12, examples: [[1, 1, 5], [7]] },
+  {
+    batch: 2,
+    length: 33,
+    heads: 4,
+    kvHeads: 2,
+    headDim: 16,
+    examples: [[16, 1, 16], [8, 8, 8, 9]],
+  },
+  { batch: 1, length: 65, heads: 2, kvHeads: 2, headDim: 80, examples: [[31, 33, 1]] },
+  {
+    ...{ batch: 2, length: 31, heads: 4, kvHeads: 1, headDim: 8, window: 5 },
+    examples: [[3, 4, 5, 6, 13], Array<number>(31).fill(1)],
+  },
+  { batch: 1, length: 203, heads: 2, kvHeads: 1, headDim: 20, examples: [[95, 97, 11]] },
+  { batch: 1, length: 389, heads: 2, kvHeads: 1, headDim: 8, examples: [[1, 96, 200, 92]] },
+  {
+    ...{ batch: 2, length: 211, heads: 1, kvHeads: 1, headDim: 4, window: 101, range: 8 },
+    examples: [[20, 150, 41], [211]],
+  },
+];
+
 /** `attention` over head groups, windows and score ranges. */
 export function attentionCases(): Case[] {
-  return SIZES.map((sizes) => {
+  return casesOf(SIZES);
+}
+
+/** `attention` of packed sequences. */
+export function packedAttentionCases(): Case[] {
+  return casesOf(PACKED);
+}
+
+function casesOf(all: readonly Sizes[]): Case[] {
+  return all.map((sizes) => {
     const data = attentionData(sizes);
     const { shape, label, queries, keys, values, queryShape, keyShape } = data;
     const magnitudes = attentionMagnitudes(queries, keys, values, data.resolved);
@@ -50,6 +89,7 @@ export function attentionCases(): Case[] {
         queries: { shape: queryShape, data: queries },
         keys: { shape: keyShape, data: keys },
         values: { shape: keyShape, data: values },
+        ...data.startsInput,
       },
       outputs: {
         output: { shape: queryShape, terms, magnitude: magnitudes.output },
@@ -63,6 +103,7 @@ export function attentionCases(): Case[] {
           values: tensor("values"),
           output: tensor("output"),
           logSumExp: tensor("logSumExp"),
+          ...(sizes.examples && { starts: tensor("starts") }),
         }),
     };
   });
@@ -70,7 +111,16 @@ export function attentionCases(): Case[] {
 
 /** `attentionBackward` at the same shapes. */
 export function attentionBackwardCases(): Case[] {
-  return SIZES.map((sizes) => {
+  return backwardCasesOf(SIZES);
+}
+
+/** `attentionBackward` of packed sequences. */
+export function packedAttentionBackwardCases(): Case[] {
+  return backwardCasesOf(PACKED);
+}
+
+function backwardCasesOf(all: readonly Sizes[]): Case[] {
+  return all.map((sizes) => {
     const data = attentionData(sizes);
     const { shape, label, queries, keys, values, queryShape, keyShape } = data;
     const outputs = new Float64Array(queries.length);
@@ -102,6 +152,7 @@ export function attentionBackwardCases(): Case[] {
         queries: { shape: queryShape, data: queries },
         keys: { shape: keyShape, data: keys },
         values: { shape: keyShape, data: values },
+        ...data.startsInput,
         output: { shape: queryShape, data: output },
         logSumExp: { shape: data.statisticShape, data: logSumExp },
         gradOutput: { shape: queryShape, data: gradOutput },
@@ -119,6 +170,7 @@ export function attentionBackwardCases(): Case[] {
           values: tensor("values"),
           output: tensor("output"),
           logSumExp: tensor("logSumExp"),
+          ...(sizes.examples && { starts: tensor("starts") }),
           gradOutput: tensor("gradOutput"),
           gradQueries: tensor("gradQueries"),
           gradKeys: tensor("gradKeys"),
@@ -193,10 +245,15 @@ export function ropeCases(): Case[] {
 }
 
 function attentionData(sizes: Sizes) {
-  const { batch, length, heads, kvHeads, headDim, window, range = 1 } = sizes;
+  const { batch, length, heads, kvHeads, headDim, window, examples, range = 1 } = sizes;
   const T = batch * length;
+  const starts = examples?.flatMap((lengths) => {
+    let start = 0;
+    return lengths.flatMap((size) => Array<number>(size).fill((start += size) - size));
+  });
   const label = `batch=${batch} length=${length} heads=${heads}/${kvHeads} headDim=${headDim}` +
-    `${window ? ` window=${window}` : ""}${range === 1 ? "" : ` range=${range}`}`;
+    `${window ? ` window=${window}` : ""}${range === 1 ? "" : ` range=${range}`}` +
+    (examples ? ` examples=${examples.map((lengths) => lengths.join("+")).join(" and ")}` : "");
   const shape: AttentionShape = {
     batch,
     length,
@@ -209,7 +266,12 @@ function attentionData(sizes: Sizes) {
   return {
     label,
     shape,
-    resolved: { ...shape, window: window ?? length },
+    resolved: { ...shape, window: window ?? length, ...(starts && { starts }) },
+    startsInput:
+      (starts ? { starts: { shape: [T], data: Uint32Array.from(starts) } } : {}) as Record<
+        string,
+        Input
+      >,
     queryShape: [T, heads * headDim],
     keyShape: [T, kvHeads * headDim],
     statisticShape: [T, heads],

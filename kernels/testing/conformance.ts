@@ -7,7 +7,13 @@
  */
 
 import type { Device } from "../device.ts";
-import { attentionBackwardCases, attentionCases, ropeCases } from "./attention_cases.ts";
+import {
+  attentionBackwardCases,
+  attentionCases,
+  packedAttentionBackwardCases,
+  packedAttentionCases,
+  ropeCases,
+} from "./attention_cases.ts";
 import { BEHAVIORS } from "./behavior.ts";
 import {
   gatherColumnsCases,
@@ -76,6 +82,8 @@ export const CASES: Readonly<Record<string, () => Case[]>> = {
   "rope": ropeCases,
   "attention": attentionCases,
   "attentionBackward": attentionBackwardCases,
+  "attention of packed sequences": packedAttentionCases,
+  "attentionBackward of packed sequences": packedAttentionBackwardCases,
   "rope at positions": ropeAtPositionsCases,
   "appendToCache": appendToCacheCases,
   "cachedAttention": cachedAttentionCases,

@@ -185,11 +185,11 @@ export function crossEntropyMagnitudes(
 }
 
 function forEachQuery(
-  { batch, length, heads, kvHeads, headDim, window }: AttentionSizes,
+  { batch, length, heads, kvHeads, headDim, window, starts }: AttentionSizes,
   visit: (query: number, statistic: number, visible: number[]) => void,
 ): void {
   for (let t = 0; t < batch * length; t++) {
-    const first = t - Math.min(t % length, window - 1);
+    const first = t - Math.min(t % length - (starts?.[t] ?? 0), window - 1);
     for (let h = 0; h < heads; h++) {
       const kvHead = Math.floor(h * kvHeads / heads);
       const visible = [];

@@ -249,6 +249,12 @@ export const VALID_CALLS: readonly ValidCall[] = [
   }, { T: 6, rotaryDim: 8 }),
   valid("attention", shapes.checkAttention, attention, { T: 6, window: 3 }),
   valid("attention", shapes.checkAttention, { ...attention, window: 2 }, { T: 6, window: 2 }),
+  valid(
+    "attention",
+    shapes.checkAttention,
+    { ...attention, starts: tensor("starts", [6], "u32") },
+    { T: 6, window: 3 },
+  ),
   valid("attentionBackward", shapes.checkAttentionBackward, {
     ...attention,
     window: 9,

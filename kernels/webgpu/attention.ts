@@ -17,6 +17,7 @@ import {
   owner,
   ownRow,
   seesKey,
+  startsStorage,
   storeRow,
   zeroRow,
 } from "./attention_rows.ts";
@@ -32,6 +33,7 @@ export const MASKED = "-1e30";
 export function attention(context: KernelContext, args: Arguments<"attention">): Dispatch[] {
   const shape = tileShape(context.profile, args.headDim, 2);
   const tiles = [rowTile(shape, "keys"), rowTile(shape, "values")] as const;
+  const packed = args.starts !== undefined;
   return [dispatchOf(context.profile, {
     label: `attention ${args.headDim}`,
     storage: [
@@ -40,18 +42,19 @@ export function attention(context: KernelContext, args: Arguments<"attention">):
       heads("values", args.values),
       heads("output", args.output, "read_write"),
       { name: "log_sum_exp", tensor: args.logSumExp, access: "read_write", element: "f32" },
+      ...startsStorage(args.starts),
     ],
     uniforms: attentionUniforms(args, checkAttention(args)),
     body: `${attentionDeclarations(shape, tiles)}
 ${
       entryPoint(
         shape.lanes,
-        `${owner(shape, "query")}
+        `${owner(shape, "query", packed)}
 ${ownRow(shape, "query", "queries")}
 ${zeroRow(shape, "sum")}
   var maximum = ${MASKED};
   var total = 0.0;
-${keyLoop(shape, tiles, onlineSoftmax(shape, ...tiles))}
+${keyLoop(shape, tiles, onlineSoftmax(shape, ...tiles, packed), packed)}
   if (position < parameters.length) {
 ${storeRow(shape, "output", "sum", " / total")}
     if (lane % ${shape.parts}u == 0u) { log_sum_exp[owned] = maximum + log(total); }
@@ -63,14 +66,19 @@ ${storeRow(shape, "output", "sum", " / total")}
 }
 
 /** A step of the online softmax: rescales what was summed under a smaller maximum. */
-export function onlineSoftmax(shape: TileShape, keys: RowTile, values: RowTile): string {
+export function onlineSoftmax(
+  shape: TileShape,
+  keys: RowTile,
+  values: RowTile,
+  packed = false,
+): string {
   const rows = range(shape.rows);
   const largest = rows.reduce((max, row) => `max(${max}, score${row})`, "maximum");
   return `${unroll(shape.rows, (row) => dot(shape, `score${row}`, "query", keys, row))}
 ${addParts(shape, rows.map((row) => `score${row}`))}
 ${
     unroll(shape.rows, (row) =>
-      `      let valid${row} = ${seesKey(row)};
+      `      let valid${row} = ${seesKey(row, packed)};
       score${row} = select(${MASKED}, score${row} * parameters.scale, valid${row});`)
   }
       let largest = ${largest};

@@ -33,9 +33,10 @@ export function heads(name: string, tensor: Tensor, access: Storage["access"] = 
 
 /**
  * Declares the row of this invocation on one side: `position` in the sequence, `token` the same
- * clamped into it, `owned` the row's number in the tensor, `own` its first vector.
+ * clamped into it, `owned` the row's number in the tensor, `own` its first vector; where sequences are
+ * packed, `example` as the position where its example starts.
  */
-export function owner(shape: TileShape, side: "query" | "key"): string {
+export function owner(shape: TileShape, side: "query" | "key", packed: boolean): string {
   const [head, count] = side === "query" ? ["head", "heads"] : ["keyHead", "kvHeads"];
   return `  let batch = group.z * parameters.length;
   let ${head} = group.y;
@@ -43,7 +44,9 @@ export function owner(shape: TileShape, side: "query" | "key"): string {
   let position = block + lane / ${shape.parts}u;
   let token = min(position, parameters.length - 1u);
   let owned = (batch + token) * parameters.${count} + ${head};
-  let own = owned * ${shape.rowVectors}u + lane % ${shape.parts}u;`;
+  let own = owned * ${shape.rowVectors}u + lane % ${shape.parts}u;${
+    packed ? "\n  let example = starts[batch + token];" : ""
+  }`;
 }
 
 /** Loads the owned row of `storage` into vectors `name0`, `name1`, ... */
@@ -67,10 +70,23 @@ export function storeRow(shape: TileShape, storage: string, name: string, suffix
   );
 }
 
-/** Loops over the keys that any query of the block sees. */
-export function keyLoop(shape: TileShape, tiles: readonly RowTile[], step: string): string {
+/** What kernels read of packed sequences; nothing if they are not packed. */
+export function startsStorage(starts: Tensor | undefined): Storage[] {
+  return starts === undefined
+    ? []
+    : [{ name: "starts", tensor: starts, access: "read", element: "u32" }];
+}
+
+/** Loops over the keys that any query of the block sees; its first sees the earliest ones. */
+export function keyLoop(
+  shape: TileShape,
+  tiles: readonly RowTile[],
+  step: string,
+  packed: boolean,
+): string {
+  const begin = "block + 1u - min(parameters.window, block + 1u)";
   return `  let keyHead = head * parameters.kvHeads / parameters.heads;
-  let begin = block + 1u - min(parameters.window, block + 1u);
+  let begin = ${packed ? `max(${begin}, starts[batch + block])` : begin};
   let end = min(parameters.length, block + ${shape.owners}u);
 ${
     tileLoop(shape, tiles, {
@@ -83,8 +99,9 @@ ${
 }
 
 /** Whether the query `token` sees the key of tile row `row`. */
-export function seesKey(row: number): string {
-  return `(start + ${row}u <= token && token < start + ${row}u + parameters.window)`;
+export function seesKey(row: number, packed: boolean): string {
+  const own = packed ? ` && start + ${row}u >= example` : "";
+  return `(start + ${row}u <= token && token < start + ${row}u + parameters.window${own})`;
 }
 
 /**

@@ -29,6 +29,8 @@ const HARDWARE: Readonly<Record<"generic" | "gpu", () => readonly (readonly [str
         "rope",
         "attention",
         "attentionBackward",
+        "attention of packed sequences",
+        "attentionBackward of packed sequences",
         "appendToCache",
         "cachedAttention",
         "sample",

@@ -44,6 +44,8 @@ export interface RollingLogLikelihood {
 export interface Answer<Value> {
   readonly index: number;
   readonly value: Value;
+  /** Tokens of the context that the model had no room for and that were cut from its left; 0 if absent. */
+  readonly truncated?: number;
 }
 
 /** A model that answers requests. Results do not depend on which requests are made together. */

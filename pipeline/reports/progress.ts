@@ -11,6 +11,7 @@ import type { Plan } from "../graph/plan.ts";
 import type { Progress } from "../graph/stage.ts";
 import { stageLabels } from "./plan_text.ts";
 import { formatCount, formatDuration } from "./quantities.ts";
+import { logName } from "./run_folder.ts";
 
 /** Where progress is shown. */
 export interface ProgressOutput {
@@ -42,12 +43,15 @@ interface Activity {
   first: { readonly done: number; readonly time: number } | null;
   progress: Progress | null;
   lastLine: number;
+  /** What its log says. */
+  readonly remarks: string[];
 }
 
 /** Follows the events of a run. */
 export class ProgressView {
   readonly #output: ProgressOutput;
   readonly #labels: ReadonlyMap<string, string>;
+  readonly #logs: ReadonlyMap<string, string>;
   readonly #running = new Map<string, Activity>();
   readonly #total: number;
   #ended = 0;
@@ -58,6 +62,7 @@ export class ProgressView {
   constructor(plan: Plan, output: ProgressOutput) {
     this.#output = output;
     this.#labels = stageLabels(plan);
+    this.#logs = new Map(plan.stages.map(({ id, key }) => [key, `logs/${logName(id, key)}`]));
     this.#total = plan.stages.filter(({ decision }) => decision.action !== "cached").length;
   }
 
@@ -75,6 +80,7 @@ export class ProgressView {
           first: null,
           progress: null,
           lastLine: now,
+          remarks: [],
         });
         if (!this.#output.terminal) this.line(`${label}: started`);
         break;
@@ -88,9 +94,11 @@ export class ProgressView {
         this.#ended++;
         const seconds = (now - (activity?.started ?? now)) / 1000;
         this.line(this.#ending(event, label, seconds));
+        this.#showRemarks(activity?.remarks ?? [], key);
         break;
       }
       case "log":
+        activity?.remarks.push(event.line);
         break;
     }
     this.#draw(event.kind !== "progress");
@@ -128,6 +136,13 @@ export class ProgressView {
       case "cancelled":
         return `${this.#style("yellow", "–")} ${label}: interrupted`;
     }
+  }
+
+  /** The first line of a stage's log, and where the others are. */
+  #showRemarks([first, ...others]: readonly string[], key: string): void {
+    if (first === undefined) return;
+    const rest = `(${formatCount(others.length, "more line")} in ${this.#logs.get(key)})`;
+    this.line(`  ${first}${others.length > 0 ? ` ${rest}` : ""}`);
   }
 
   #draw(now: boolean): void {

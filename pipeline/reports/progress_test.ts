@@ -57,6 +57,26 @@ Deno.test("without a terminal, progress is a line now and then", () => {
   ]);
 });
 
+Deno.test("what a stage remarks stands under its end, the first in full", () => {
+  const { view, written } = viewOf(false);
+  view.event({ kind: "started", key: "base" });
+  view.event({ kind: "started", key: "tuned" });
+  view.event({ kind: "log", key: "base", line: "3 of 200 rows were cut" });
+  for (const line of ["few tokens", "rank", "rank"]) {
+    view.event({ kind: "log", key: "tuned", line });
+  }
+  written.length = 0;
+  view.event({ kind: "done", key: "base" });
+  view.event({ kind: "done", key: "tuned" });
+  assert.deepEqual(written.join("").split("\n"), [
+    "✓ base: done in 0:00",
+    "  3 of 200 rows were cut",
+    "✓ tuned: done in 0:00",
+    "  few tokens (2 more lines in logs/tuned-tuned.log)",
+    "",
+  ]);
+});
+
 Deno.test("on a terminal, a block is drawn, erased and drawn again", () => {
   const { view, clock, written } = viewOf(true);
   view.event({ kind: "started", key: "tuned" });

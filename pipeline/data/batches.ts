@@ -16,6 +16,11 @@ export interface BatchOptions {
   readonly seed: number;
   /** Whether every epoch has an order of its own; otherwise all have the dataset's. */
   readonly shuffle: boolean;
+  /**
+   * Shuffled rows are put in order so that this many that follow each other, those of a training step,
+   * are of similar length, see {@linkcode groupByLength}. Default: they are not.
+   */
+  readonly groupRows?: number;
   /** Number of the batch, from 0. */
   readonly step: number;
 }
@@ -38,25 +43,97 @@ export interface BatchOptions {
  * ```
  */
 export function batchAt(dataset: Dataset, options: BatchOptions): Example[] {
-  const { batchSize, seed, shuffle, step } = options;
+  const { batchSize, shuffle, step } = options;
   const { size } = dataset;
   if (size === 0) throw new RangeError("Cannot make a batch of an empty dataset");
   return Array.from({ length: batchSize }, (_, row) => {
     const position = step * batchSize + row;
     const index = position % size;
     if (!shuffle) return dataset.example(index);
-    const order = epochOrder(dataset, seed, Math.floor(position / size));
+    const order = epochOrder(dataset, options, Math.floor(position / size));
     return dataset.example(order[index] as number);
   });
 }
 
-/** The order of the last epoch that was asked for: steps mostly ask for the same one again. */
-const lastOrders = new WeakMap<Dataset, { seed: number; epoch: number; order: Uint32Array }>();
+/** What decides the order of an epoch. */
+interface OrderKey {
+  readonly seed: number;
+  readonly groupRows?: number | undefined;
+  readonly epoch: number;
+}
 
-function epochOrder(dataset: Dataset, seed: number, epoch: number): Uint32Array {
+/** The order of the last epoch that was asked for: steps mostly ask for the same one again. */
+const lastOrders = new WeakMap<Dataset, OrderKey & { readonly order: Uint32Array }>();
+
+function epochOrder(
+  dataset: Dataset,
+  { seed, groupRows }: BatchOptions,
+  epoch: number,
+): Uint32Array {
   const last = lastOrders.get(dataset);
-  if (last?.seed === seed && last.epoch === epoch) return last.order;
-  const order = new RandomStream(seed, "shuffle", epoch).permutation(dataset.size);
-  lastOrders.set(dataset, { seed, epoch, order });
+  if (last?.seed === seed && last.groupRows === groupRows && last.epoch === epoch) {
+    return last.order;
+  }
+  const shuffled = new RandomStream(seed, "shuffle", epoch).permutation(dataset.size);
+  const order = groupRows === undefined
+    ? shuffled
+    : groupByLength(shuffled, lengthsOf(dataset), groupRows);
+  lastOrders.set(dataset, { seed, groupRows, epoch, order });
   return order;
+}
+
+const knownLengths = new WeakMap<Dataset, Uint32Array>();
+
+function lengthsOf(dataset: Dataset): Uint32Array {
+  const known = knownLengths.get(dataset);
+  if (known !== undefined) return known;
+  const lengths = Uint32Array.from(
+    { length: dataset.size },
+    (_, index) => dataset.example(index).tokens.length,
+  );
+  knownLengths.set(dataset, lengths);
+  return lengths;
+}
+
+/** Steps whose rows are sorted together, at most. */
+const SORTED_STEPS = 50;
+
+/**
+ * Puts rows in order so that each step gets rows of similar length, as the LengthGroupedSampler of
+ * Hugging Face's transformers does: what was shuffled is cut into pieces of the rows of up to 50 steps
+ * (fewer where a dataset would have less than four pieces), each piece is sorted, longest first, and the
+ * longest row of all comes first, so that memory that does not suffice shows at once.
+ *
+ * @param shuffled Indices of rows.
+ * @param lengths Tokens of each row.
+ * @param groupRows Rows of a step.
+ *
+ * @example
+ * ```ts
+ * import { groupByLength } from "./batches.ts";
+ *
+ * const order = groupByLength(Uint32Array.of(0, 1, 2, 3), Uint32Array.of(5, 9, 2, 7), 4);
+ * if (`${order}` !== "1,3,0,2") throw new Error("one piece, longest first");
+ * ```
+ */
+export function groupByLength(
+  shuffled: Uint32Array,
+  lengths: Uint32Array,
+  groupRows: number,
+): Uint32Array {
+  const steps = Math.max(1, Math.min(Math.floor(shuffled.length / (4 * groupRows)), SORTED_STEPS));
+  const piece = steps * groupRows;
+  const lengthOf = (index: number | undefined) => lengths[index ?? 0] ?? 0;
+  const order: number[] = [];
+  let longest = 0;
+  for (let first = 0; first < shuffled.length; first += piece) {
+    const sorted = [...shuffled.subarray(first, first + piece)]
+      .sort((left, right) => lengthOf(right) - lengthOf(left));
+    if (lengthOf(sorted[0]) > lengthOf(order[longest])) longest = first;
+    order.push(...sorted);
+  }
+  const [front = 0, most = 0] = [order[0], order[longest]];
+  order[longest] = front;
+  order[0] = most;
+  return Uint32Array.from(order);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { batchAt } from "./batches.ts";
+import { batchAt, groupByLength } from "./batches.ts";
 import type { Dataset } from "./dataset.ts";
 
 /** Row `i` is the one token `i`. */
@@ -76,4 +76,69 @@ Deno.test("batchAt() orders epochs and seeds differently", () => {
     () => batchAt(numbered(0), { batchSize: 1, seed: 1, shuffle: true, step: 0 }),
     RangeError,
   );
+});
+
+Deno.test("groupByLength() sorts pieces of 50 steps, longest first, and puts the longest row in front", () => {
+  // As LengthGroupedSampler: 8 rows and 2 a step make pieces of 8 / (4 * 2) = 1 step.
+  const shuffled = Uint32Array.of(6, 1, 0, 7, 4, 2, 5, 3);
+  const lengths = Uint32Array.of(5, 3, 8, 1, 9, 2, 4, 7);
+  const order = groupByLength(shuffled, lengths, 2);
+  // Pieces 6 1, 7 0, 4 2, 5 3 sorted; then the longest, row 4, changes places with the first, row 6.
+  assert.deepEqual([...order], [4, 1, 7, 0, 6, 2, 5, 3]);
+});
+
+Deno.test("property: groups are the shuffled rows in another order, sorted within pieces", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 900, size: "max" }),
+      fc.integer({ min: 1, max: 4 }),
+      (lengths, rows) => {
+        const shuffled = Uint32Array.from(lengths.keys()).reverse();
+        const order = groupByLength(shuffled, Uint32Array.from(lengths), rows);
+        assert.deepEqual(order.toSorted(), shuffled.toSorted());
+        const ordered = [...order].map((index) => lengths[index] ?? 0);
+        assert.equal(ordered[0], Math.max(...lengths));
+        const piece = rows * Math.max(1, Math.min(50, Math.floor(lengths.length / (4 * rows))));
+        for (let first = 0; first < ordered.length; first += piece) {
+          // The first of a piece may have changed places.
+          const sorted = ordered.slice(first + 1, first + piece);
+          assert.deepEqual(sorted, sorted.toSorted((left, right) => right - left));
+        }
+      },
+    ),
+    { seed: 7, numRuns: 100 },
+  );
+});
+
+Deno.test("batchAt() gives steps rows of similar length, in an order of its own for every seed and epoch", () => {
+  const lengths = Array.from({ length: 64 }, (_, index) => 1 + (index * 37) % 64);
+  const dataset: Dataset = {
+    size: 64,
+    length: 64,
+    tokens: 64 * 65 / 2,
+    example: (index) => {
+      const size = lengths[index] ?? 0;
+      return { tokens: new Uint32Array(size), targets: new Uint8Array(size) };
+    },
+  };
+  const epoch = (number: number, seed: number) =>
+    Array.from(
+      { length: 16 },
+      (_, step) =>
+        batchAt(dataset, {
+          batchSize: 4,
+          seed,
+          shuffle: true,
+          groupRows: 4,
+          step: 16 * number + step,
+        })
+          .map(({ tokens }) => tokens.length),
+    );
+  const padding = (batches: number[][]) =>
+    batches.reduce((sum, batch) => sum + 4 * Math.max(...batch), 0) / dataset.tokens;
+  assert.deepEqual(epoch(0, 1).flat().sort(), lengths.toSorted());
+  assert.ok(padding(epoch(0, 1)) < 1.3, `${padding(epoch(0, 1))} tokens computed for one`);
+  assert.notDeepEqual(epoch(0, 1), epoch(1, 1));
+  assert.notDeepEqual(epoch(0, 1), epoch(0, 2));
+  assert.deepEqual(epoch(0, 1), epoch(0, 1));
 });

@@ -13,6 +13,11 @@ export interface Example {
    * first token of a row is never a target.
    */
   readonly targets: Uint8Array;
+  /**
+   * Where the examples that were packed into the row start, ascending from 0; absent for one example.
+   * The first token of each is never a target.
+   */
+  readonly starts?: readonly number[];
 }
 
 /** Numbered examples, read in any order. */

@@ -14,6 +14,7 @@ import {
   blockEnvironment,
   type BlockGradients,
   blockGradients,
+  type Packing,
   sharedActivations,
 } from "./block_tensors.ts";
 import type { LanguageModel } from "./language_model.ts";
@@ -71,6 +72,7 @@ export class BatchModel {
   readonly weights: Tensor;
   readonly losses: Tensor;
   readonly tokenIndex: { readonly order: Tensor; readonly offsets: Tensor } | null;
+  readonly packing: Packing | null;
   readonly dropoutKey: Tensor | null;
   readonly slabs: readonly ParameterSlab[];
   readonly forward: Recording;
@@ -115,6 +117,7 @@ export class BatchModel {
       offsets: scope.tensor("u32", [config.vocabSize + 1], "token offsets"),
     };
     this.#environment = blockEnvironment(scope, config, options);
+    this.packing = this.#environment.packing;
     const trains = this.slabs.length > 0;
     this.#activations = trains && !this.#checkpointing
       ? model.blocks.map((block) => blockActivations(scope, config, count, block))

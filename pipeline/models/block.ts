@@ -29,7 +29,7 @@ export function forwardBlock(
   output: Tensor,
   { dropout, cache, startsEmpty = false }: ForwardOptions,
 ): void {
-  const { config, attention } = environment;
+  const { config, attention, packing } = environment;
   const epsilon = config.normEpsilon;
   const { linears } = block;
   const apply = (
@@ -80,7 +80,15 @@ export function forwardBlock(
   const { queries, keys, values, attended, logSumExp } = activations;
   if (cache !== undefined) operations.appendToCache({ ...cache, keys, values });
   if (cache === undefined || startsEmpty) {
-    operations.attention({ ...attention, queries, keys, values, output: attended, logSumExp });
+    operations.attention({
+      ...attention,
+      queries,
+      keys,
+      values,
+      output: attended,
+      logSumExp,
+      ...(packing && { starts: packing.starts }),
+    });
   } else {
     operations.cachedAttention({ ...attention, ...cache, queries, output: attended });
   }
@@ -122,7 +130,7 @@ export function backwardBlock(
   gradients: BlockGradients,
   needsInput: boolean,
 ): void {
-  const { config, attention } = environment;
+  const { config, attention, packing } = environment;
   const epsilon = config.normEpsilon;
   const { linears } = block;
   const back = (
@@ -176,6 +184,7 @@ export function backwardBlock(
     gradQueries: gradients.queries,
     gradKeys: gradients.keys,
     gradValues: gradients.values,
+    ...(packing && { starts: packing.starts }),
   });
   rotate(operations, environment, gradients.queries, config.heads, true);
   rotate(operations, environment, gradients.keys, config.kvHeads, true);
@@ -230,19 +239,21 @@ export function trains(block: Block): boolean {
 
 function rotate(
   operations: Operations,
-  { config, attention, cosines, sines }: BlockEnvironment,
+  { config, attention, cosines, sines, packing }: BlockEnvironment,
   values: Tensor,
   heads: number,
   inverse: boolean,
-  positions?: Tensor,
+  cached?: Tensor,
 ): void {
+  const positions = packing?.positions ?? cached;
   operations.rope({
     values,
     cosines,
     sines,
     heads,
     headDim: config.headDim,
-    length: attention.length,
+    // Packed tokens have positions of their own: each counts as a sequence.
+    length: packing === null ? attention.length : 1,
     layout: config.ropeLayout,
     inverse,
     ...(positions === undefined ? {} : { positions }),

@@ -16,6 +16,16 @@ import type { TensorScope } from "./tensor_scope.ts";
 export interface BatchShape {
   readonly batchSize: number;
   readonly length: number;
+  /** Whether rows hold several examples, as {@linkcode Packing} says. Default: false. */
+  readonly packed?: boolean;
+}
+
+/** Where the examples of packed rows lie; to be filled with the tokens. */
+export interface Packing {
+  /** `[T]` u32: the position in its row where the example of each token starts. */
+  readonly starts: Tensor;
+  /** `[T]` u32: the position of each token in its example. */
+  readonly positions: Tensor;
 }
 
 /** What all blocks of a recording share: rotary tables and attention's shape. */
@@ -24,6 +34,8 @@ export interface BlockEnvironment {
   readonly attention: AttentionShape;
   readonly cosines: Tensor;
   readonly sines: Tensor;
+  /** Null where every row is one example. */
+  readonly packing: Packing | null;
   /** `[T, n * headDim]` seen as `[T * n, headDim]`: q/k normalization works on single heads. */
   headRows(tensor: Tensor): Tensor;
 }
@@ -77,7 +89,7 @@ export interface BlockGradients {
 export function blockEnvironment(
   scope: TensorScope,
   config: ModelConfig,
-  { batchSize, length }: BatchShape,
+  { batchSize, length, packed = false }: BatchShape,
   positions: number = length,
 ): BlockEnvironment {
   const tables = ropeTables(config, positions);
@@ -87,10 +99,14 @@ export function blockEnvironment(
   scope.device.write(cosines, tables.cosines);
   scope.device.write(sines, tables.sines);
   const { heads, kvHeads, headDim, slidingWindow } = config;
+  const words = (label: string) => scope.tensor("u32", [batchSize * length], label);
   return {
     config,
     cosines,
     sines,
+    packing: packed
+      ? { starts: words("starts of examples"), positions: words("positions in examples") }
+      : null,
     headRows: (tensor) => scope.device.view(tensor, 0, [tensor.size / headDim, headDim]),
     attention: {
       batch: batchSize,

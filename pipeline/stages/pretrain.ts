@@ -14,6 +14,7 @@ import type { Stage, StageContext } from "../graph/stage.ts";
 import { parseConfig } from "../models/config.ts";
 import { WEIGHT_DTYPES } from "../models/model_writer.ts";
 import { RandomModel } from "../models/random_model.ts";
+import { checkTrainingOptions } from "../training/options.ts";
 import { writeTrainedWeights } from "./full_training.ts";
 import { plainOutline } from "./outline.ts";
 import {
@@ -57,12 +58,13 @@ export const pretrain: Stage<PretrainParameters> = {
       : dataSources(parameters.tokenizer.data, "tokenizer.data")),
   ],
   check(parameters) {
+    const problems = checkTrainingOptions(parameters);
     try {
       parseConfig(configOf(parameters), "config.json");
-      return [];
+      return problems;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      return [{ path: "config", message: `As ${error.message}` }];
+      return [...problems, { path: "config", message: `As ${error.message}` }];
     }
   },
   memorySettings: trainingMemorySettings,

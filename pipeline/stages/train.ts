@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeAdapter } from "../adapters/adapter.ts";
 import type { Stage } from "../graph/stage.ts";
+import { checkTrainingOptions } from "../training/options.ts";
 import { XGBLORA } from "../training/xgblora.ts";
 import { boostedOutline, checkScheme } from "./boosting.ts";
 import { writeTrainedWeights } from "./full_training.ts";
@@ -44,7 +45,10 @@ export const train: Stage<TrainParameters> = {
   dependsOn: () => ({ seed: true, device: true }),
   incidental: incidentalTrainingParameters,
   sources: trainingSources,
-  check: ({ scheme, steps }, upstream) => checkScheme(scheme, steps, upstream),
+  check: (parameters, upstream) => [
+    ...checkTrainingOptions(parameters),
+    ...checkScheme(parameters.scheme, parameters.steps, upstream),
+  ],
   memorySettings: trainingMemorySettings,
   // deno-lint-ignore require-await -- other stages read files here
   async forecast({ parameters, input }) {

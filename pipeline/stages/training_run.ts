@@ -17,6 +17,8 @@ import {
 } from "../adapters/placement.ts";
 import { dataSources } from "../data/data_sources.ts";
 import { loadDataset, TRAINING_DATA, type TrainingData } from "../data/load_dataset.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { PackedRows } from "../data/packed_rows.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { MemorySetting, Source, StageContext, StageOutcome } from "../graph/stage.ts";
 import { BatchModel } from "../models/batch_model.ts";
@@ -103,10 +105,13 @@ export async function runTraining(
       (reference) => context.resolve({ reference, path }),
     );
   context.report({ activity: "reading data" });
-  const dataset = await load(options.data, "data");
-  const evaluation = options.evaluation === undefined
+  const examples = await load(options.data, "data");
+  const evaluationExamples = options.evaluation === undefined
     ? null
     : await load(options.evaluation, "evaluation");
+  const rowsOf = (data: Dataset) => options.packing ? new PackedRows(data) : data;
+  const dataset = rowsOf(examples);
+  const evaluation = evaluationExamples === null ? null : rowsOf(evaluationExamples);
   for (const remark of [...dataset.remarks ?? [], ...evaluation?.remarks ?? []]) {
     context.log(remark);
   }
@@ -133,7 +138,7 @@ export async function runTraining(
       : await (boosters?.adapter(adapter) ?? readBackAdapter(model, adapter));
     await save(model, trained);
     await Deno.copyFile(join(context.checkpoint, LOSSES_FILE), join(context.folder, LOSSES_FILE));
-    await writeProbe(context.folder, evaluation ?? dataset);
+    await writeProbe(context.folder, evaluationExamples ?? examples);
     return outcomeOf(result, options, {
       trained_parameters: model.parameters.count,
       ...schemeFacts(subject, seed),
@@ -179,6 +184,7 @@ function allocateTrained(
   const batch = new BatchModel(model, {
     batchSize: options.batch_size,
     length: options.length,
+    packed: options.packing,
     checkpointing: options.activation_checkpointing === true,
     dropoutKey,
   });

@@ -23,10 +23,11 @@ export function countTargets(rows: readonly Example[]): number {
  * token 0 and weight 0, which causal attention keeps from every target. The last token of a row is
  * only a target, so a row may have one token more than the model reads.
  *
- * @throws {RangeError} If there are more rows, or longer ones, than the model is set up for.
+ * @throws {RangeError} If there are more rows, or longer ones, than the model is set up for, or packed
+ * ones and it is not set up for them.
  */
 export function writeRows(trainable: Trainable, rows: readonly Example[], weight: number): void {
-  const { device, batchSize, length, tokenIndex } = trainable;
+  const { device, batchSize, length, tokenIndex, packing } = trainable;
   if (rows.length > batchSize) {
     throw new RangeError(`A batch has ${rows.length} rows; the model is set up for ${batchSize}`);
   }
@@ -39,6 +40,9 @@ export function writeRows(trainable: Trainable, rows: readonly Example[], weight
         `A row has ${row.tokens.length} tokens; the model is set up for ${length}`,
       );
     }
+    if (row.starts !== undefined && packing === null) {
+      throw new RangeError("A row is packed; the model is set up for rows of one example");
+    }
     const start = index * length;
     tokens.set(row.tokens.subarray(0, length), start);
     targets.set(row.tokens.subarray(1), start);
@@ -49,11 +53,39 @@ export function writeRows(trainable: Trainable, rows: readonly Example[], weight
   device.write(trainable.tokens, tokens);
   device.write(trainable.targets, targets);
   device.write(trainable.weights, weights);
+  if (packing !== null) {
+    const { starts, positions } = locateExamples(rows, batchSize, length);
+    device.write(packing.starts, starts);
+    device.write(packing.positions, positions);
+  }
   if (tokenIndex !== null) {
     const { order, offsets } = invertTokens(tokens, tokenIndex.offsets.size - 1);
     device.write(tokenIndex.order, order);
     device.write(tokenIndex.offsets, offsets);
   }
+}
+
+/**
+ * For every token of a batch, the position in its row where its example starts, and its own position in
+ * the example. Padding is made of examples of one token, which cost attention least.
+ */
+function locateExamples(
+  rows: readonly Example[],
+  batchSize: number,
+  length: number,
+): { readonly starts: Uint32Array; readonly positions: Uint32Array } {
+  const starts = Uint32Array.from({ length: batchSize * length }, (_, token) => token % length);
+  const positions = new Uint32Array(batchSize * length);
+  rows.forEach(({ tokens, starts: examples = [0] }, index) => {
+    const end = Math.min(tokens.length, length);
+    examples.forEach((start, example) => {
+      for (let position = start; position < (examples[example + 1] ?? end); position++) {
+        starts[index * length + position] = start;
+        positions[index * length + position] = position - start;
+      }
+    });
+  });
+  return { starts, positions };
 }
 
 /**

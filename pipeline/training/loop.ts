@@ -185,9 +185,13 @@ function turn(
 function queueStep(run: TrainingRun, optimizer: AdamW, ring: LossRing, done: number): void {
   const { trainable, dataset, options, rounds, seed } = run;
   const { accumulate, batch_size: batchSize, shuffle, steps } = options;
+  const order = {
+    ...{ batchSize, seed, shuffle },
+    ...(options.group_by_length && { groupRows: batchSize * accumulate }),
+  };
   const batches = Array.from(
     { length: accumulate },
-    (_, pass) => batchAt(dataset, { batchSize, seed, shuffle, step: done * accumulate + pass }),
+    (_, pass) => batchAt(dataset, { ...order, step: done * accumulate + pass }),
   );
   const tokens = batches.reduce((sum, rows) => sum + countTargets(rows), 0);
   if (tokens === 0) {

@@ -52,6 +52,10 @@ export interface TrainingOptions {
   readonly dropout: number;
   /** Whether rows are drawn in an order given by the seed. */
   readonly shuffle: boolean;
+  /** Whether several examples share a row, each with attention to itself only. */
+  readonly packing: boolean;
+  /** Whether the rows of a step are of similar length. */
+  readonly group_by_length: boolean;
   /**
    * Whether the activations of a block are computed again in the backward pass instead of kept. The
    * result never depends on it. `auto` is decided when a run is planned: only where memory is short.
@@ -103,6 +107,14 @@ export const trainingShape = {
   dropout: z.number().min(0).lt(1).default(0)
     .describe("Probability that an element of an adapter's pooled input is dropped."),
   shuffle: z.boolean().default(true).describe("Draw rows in an order given by the seed."),
+  packing: z.boolean().default(false).describe(
+    "Put several examples into a row of `length` tokens, so that little of it is padding; each attends " +
+      "to its own tokens only, and learns as it would alone.",
+  ),
+  group_by_length: z.boolean().default(false).describe(
+    "Draw rows of similar length for a step, so that it is padded less (as group_by_length in Hugging " +
+      "Face); needs shuffle.",
+  ),
   activation_checkpointing: z.union([z.literal("auto"), z.boolean()]).default("auto")
     .describe(
       "Compute activations again in the backward pass instead of keeping them (also called gradient " +
@@ -115,3 +127,20 @@ export const trainingShape = {
   log_every: z.int().positive().default(10)
     .describe("Steps between readbacks of the losses; the result does not depend on it."),
 };
+
+/** Mistakes in options that fit their schemas one by one. */
+export function checkTrainingOptions(
+  { packing, group_by_length, shuffle }: TrainingOptions,
+): { readonly path: string; readonly message: string }[] {
+  if (!group_by_length) return [];
+  const path = "group_by_length";
+  return [
+    ...packing
+      ? [{ path, message: "Packed rows are all of one length; set packing or group_by_length" }]
+      : [],
+    ...shuffle ? [] : [{
+      path,
+      message: "Rows of similar length are drawn at random, but shuffle is false; set it to true",
+    }],
+  ];
+}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { type TrainingOptions, trainingShape } from "./options.ts";
+import { checkTrainingOptions, type TrainingOptions, trainingShape } from "./options.ts";
 
 const schema = z.strictObject(trainingShape);
 
@@ -21,6 +21,8 @@ Deno.test("defaults", () => {
     clip: 1,
     dropout: 0,
     shuffle: true,
+    packing: false,
+    group_by_length: false,
     activation_checkpointing: "auto",
     evaluate_every: 0,
     checkpoint_every: 50,
@@ -44,4 +46,13 @@ Deno.test("mistakes are found where they stand", () => {
 
 Deno.test("null clip switches clipping off", () => {
   assert.equal(schema.parse({ steps: 1, clip: null }).clip, null);
+});
+
+Deno.test("grouping by length excludes packing and needs shuffling", () => {
+  const problems = (options: Record<string, boolean>) =>
+    checkTrainingOptions(schema.parse({ steps: 1, ...options })).map(({ message }) => message);
+  assert.deepEqual(problems({ packing: true, shuffle: false }), []);
+  assert.deepEqual(problems({ group_by_length: true }), []);
+  const both = problems({ group_by_length: true, packing: true, shuffle: false });
+  assert.match(both.join("\n"), /^Packed rows .*\nRows of similar length are drawn at random/);
 });

@@ -5,6 +5,7 @@
  */
 
 import type { Device, Recording, Tensor } from "../../kernels/device.ts";
+import type { Packing } from "../models/block_tensors.ts";
 import type { ParameterSlab } from "../models/parameters.ts";
 
 export type { ParameterSlab };
@@ -27,6 +28,8 @@ export interface Trainable {
    * written with the tokens; null unless the embedding trains.
    */
   readonly tokenIndex: { readonly order: Tensor; readonly offsets: Tensor } | null;
+  /** Where the examples of packed rows lie, to be written with the tokens; null for plain rows. */
+  readonly packing: Packing | null;
   /** `[2]` u32 key of dropout, written before every micro-batch; null without dropout. */
   readonly dropoutKey: Tensor | null;
   readonly slabs: readonly ParameterSlab[];

@@ -60,6 +60,7 @@ export function bigram(device: Device, batchSize: number, length: number): Train
     weights,
     losses,
     tokenIndex: { order, offsets },
+    packing: null,
     dropoutKey: device.tensor("u32", [2], "dropout key"),
     slabs,
     forward: device.record("forward", (operations) => {

@@ -68,13 +68,14 @@ export class ModelFolder implements ModelSource, Disposable {
     folder: string,
     json: Readonly<Record<string, unknown>>,
     tensors: TensorSource,
+    quantization: typeof parseQuantization,
   ) {
     const file = join(folder, "config.json");
     this.folder = folder;
     this.json = json;
     this.tensors = tensors;
     this.config = headless(parseConfig(json, file), json, tensors);
-    this.quantization = parseQuantization(json.quantization_config, file);
+    this.quantization = quantization(json.quantization_config, file, tensors);
     this.#shapes = new Map([
       ...plainTensors(this.config),
       ...modelLinears(this.config)
@@ -88,10 +89,27 @@ export class ModelFolder implements ModelSource, Disposable {
    * @throws {UserError} If something is missing, malformed, or does not fit together.
    */
   static open(folder: string): ModelFolder {
+    return ModelFolder.#open(folder, parseQuantization);
+  }
+
+  /**
+   * Opens a folder whose linear layers another program may have quantized, for the tensors that are
+   * not theirs. No format is known of the layers: `checkpoint_folder.ts` reads them.
+   *
+   * @throws {UserError} As {@linkcode ModelFolder.open}.
+   */
+  static openPlain(folder: string): ModelFolder {
+    return ModelFolder.#open(folder, () => null);
+  }
+
+  static #open(
+    folder: string,
+    quantization: typeof parseQuantization,
+  ): ModelFolder {
     const json = readJson(join(folder, "config.json"), "a model folder");
     const tensors = openTensors(folder);
     try {
-      return new ModelFolder(folder, json, tensors);
+      return new ModelFolder(folder, json, tensors, quantization);
     } catch (error) {
       tensors.close();
       throw error;
@@ -156,14 +174,19 @@ function headless(
   return { ...config, tied: true };
 }
 
-function parseQuantization(value: unknown, file: string): QuantizationConfig | null {
-  if (value === undefined || value === null) return null;
+function parseQuantization(
+  value: unknown,
+  file: string,
+  tensors: TensorSource,
+): QuantizationConfig | null {
+  if (value === undefined || value === null) {
+    const codes = tensors.names.find((name) => name.endsWith(".qweight"));
+    if (codes === undefined) return null;
+    refuseForeign(`${tensors.folder}: tensor "${codes}" holds codes of another program`);
+  }
   const method = (value as { quant_method?: unknown }).quant_method;
   if (method !== "equipoise") {
-    throw new UserError(
-      `${file}: quantization_config.quant_method is ${JSON.stringify(method)}; give the ` +
-        `unquantized model, or a folder that this program quantized`,
-    );
+    refuseForeign(`${file}: quantization_config.quant_method is ${JSON.stringify(method)}`);
   }
   const result = quantizationSchema.safeParse(value);
   if (!result.success) {
@@ -172,4 +195,11 @@ function parseQuantization(value: unknown, file: string): QuantizationConfig | n
     );
   }
   return result.data;
+}
+
+function refuseForeign(found: string): never {
+  throw new UserError(
+    `${found}; give the unquantized model, or take these codes as they are with a quantize stage ` +
+      "that says `quantizer: { method: checkpoint }`",
+  );
 }

@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { billm } from "./billm.ts";
+import { CHECKPOINT, type CheckpointParameters } from "./checkpoint.ts";
 import { gptq } from "./gptq.ts";
 import { nf4 } from "./nf4.ts";
 import { none } from "./none.ts";
@@ -20,11 +21,22 @@ type ParametersOf<Method> = Method extends Quantizer<infer Parameters> ? Paramet
 /** Parameters of any quantizer, told apart by `method`. */
 export type QuantizerParameters = ParametersOf<typeof quantizers[number]>;
 
-/** Schema of the `quantizer:` key of a `quantize` stage. */
+const schemas = quantizers.map(({ parameters }) => parameters);
+
+/** Schema of a quantizer's parameters. */
 export const quantizerSchema: z.ZodType<QuantizerParameters> = z.discriminatedUnion(
   "method",
-  [...quantizers.map(({ parameters }) => parameters)] as [typeof rtn.parameters],
+  [...schemas] as [typeof rtn.parameters],
 ) as unknown as z.ZodType<QuantizerParameters>; // the interface forgets the exact schemas
+
+/** What the `quantizer:` key of a `quantize` stage says: a method, or that there are codes already. */
+export type QuantizerChoice = QuantizerParameters | CheckpointParameters;
+
+/** Schema of {@linkcode QuantizerChoice}. */
+export const quantizerChoiceSchema: z.ZodType<QuantizerChoice> = z.discriminatedUnion(
+  "method",
+  [...schemas, CHECKPOINT] as unknown as [typeof rtn.parameters],
+) as unknown as z.ZodType<QuantizerChoice>;
 
 /**
  * The quantizer that a set of parameters belongs to.

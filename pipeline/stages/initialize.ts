@@ -110,6 +110,14 @@ export const initialize: Stage<InitializeParameters> = {
         message: `A PEFT adapter is a plain LoRA, but the form is ${options.form}; use form: lora`,
       });
     }
+    if (method === "checkpoint" && readsOriginal(options)) {
+      problems.push({
+        path: options.calibration === undefined ? "init" : "calibration",
+        message: "The weights of a checkpoint before it was quantized are not to be had, and " +
+          "initializing looks at them; quantize the original here, or use init: zero or gaussian " +
+          "without calibration",
+      });
+    }
     return [...problems, ...calibrationProblems(options)];
   },
   memorySettings: [
@@ -208,6 +216,13 @@ export const initialize: Stage<InitializeParameters> = {
     };
   },
 };
+
+/** Whether a stage reads the weights from which its base was quantized. */
+function readsOriginal({ form, init, calibration }: InitializeParameters): boolean {
+  if (form === "full" || "peft" in init) return false;
+  return calibration !== undefined || trainsModel(init) ||
+    initializerFor(init).needsOriginal === true;
+}
 
 /** What is wrong with the `calibration:` of a stage, or with its absence. */
 function calibrationProblems(

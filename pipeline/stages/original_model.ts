@@ -20,13 +20,14 @@ export interface ChosenQuantizer {
   readonly parameters: QuantizerParameters;
 }
 
-/** The quantizer that made the input of a stage; null if no `quantize` stage made it. */
+/** The quantizer that made the input of a stage; null if none of a `quantize` stage made it. */
 export function quantizerOfBase(
   upstream: readonly { readonly stage: string; readonly parameters: unknown }[],
 ): ChosenQuantizer | null {
   const [made] = upstream;
   if (made?.stage !== "quantize") return null;
   const { quantizer: parameters } = made.parameters as QuantizeParameters;
+  if (parameters.method === "checkpoint") return null;
   return { method: quantizerFor(parameters), parameters };
 }
 
@@ -46,7 +47,14 @@ export async function openOriginal(
   if (base.quantization === null) return ModelFolder.open(base.folder);
   const [made, before] = upstream;
   if (made?.stage === "quantize") {
-    const { model } = made.parameters as QuantizeParameters;
+    const { model, quantizer } = made.parameters as QuantizeParameters;
+    if (quantizer.method === "checkpoint") {
+      throw new UserError(
+        `"${input?.node}" took its codes from a checkpoint, so its weights before they were ` +
+          `quantized are not to be had; quantize the original here, or use init: zero or gaussian ` +
+          `without calibration`,
+      );
+    }
     if (model !== undefined) {
       const [folder = ""] = await resolve({ reference: model, path: "model" });
       return ModelFolder.open(folder);

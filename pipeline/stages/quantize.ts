@@ -1,7 +1,7 @@
 /**
  * `quantize`: a full-precision model in, the same model with quantized linear layers out. With
  * `method: none` it stands for the unquantized model, so that the baseline row of a table is a cell
- * like any other.
+ * like any other; with `method: checkpoint` for a model that another program quantized.
  *
  * @module
  */
@@ -34,14 +34,15 @@ import { dequantizeHost, weightBytes } from "../formats/host_weight.ts";
 import { jointNeeds, MEASURED, runCalibration } from "./calibration_run.ts";
 import { preprocessorFor, preprocessorSchema } from "../preprocessors/registry.ts";
 import { inputOutline, plainOutline, readOutline } from "./outline.ts";
-import { quantizerFor, quantizerSchema } from "../quantizers/registry.ts";
+import { quantizerChoiceSchema, quantizerFor } from "../quantizers/registry.ts";
+import { checkpointProblems, forecastCheckpoint, takeCheckpoint } from "./quantize_checkpoint.ts";
 
 const parameters = z.strictObject({
   model: z.string().optional()
     .describe(
       "Folder of a Hugging Face model (config.json and safetensors), unless `from` names one.",
     ),
-  quantizer: quantizerSchema,
+  quantizer: quantizerChoiceSchema,
   preprocess: preprocessorSchema.optional()
     .describe("Changes the weights before they are quantized."),
   calibration: CALIBRATION.optional()
@@ -79,6 +80,9 @@ export const quantize: Stage<QuantizeParameters> = {
           : "Both `model` and `from` are given; give the one to quantize",
       });
     }
+    if (quantizer.method === "checkpoint") {
+      return [...problems, ...checkpointProblems(options, upstream)];
+    }
     if (calibration === undefined && needsOf(options) !== null) {
       const quantizes = needsOf({ quantizer }) !== null;
       problems.push({
@@ -100,9 +104,11 @@ export const quantize: Stage<QuantizeParameters> = {
   ],
   async forecast({ parameters, input, resolve }) {
     const { model, quantizer: options, calibration } = parameters;
-    const source = model === undefined
-      ? inputOutline(input).model
-      : readOutline((await resolve({ reference: model, path: "model" }))[0] ?? "");
+    const folder = model === undefined
+      ? null
+      : (await resolve({ reference: model, path: "model" }))[0] ?? "";
+    if (options.method === "checkpoint") return forecastCheckpoint(folder ?? "");
+    const source = folder === null ? inputOutline(input).model : readOutline(folder);
     const format = quantizerFor(options).format(options);
     for (const { path, rows, columns } of modelLinears(source.config)) {
       const shapes = weightParts(format, rows, columns).map(({ shape }) => shape);
@@ -144,10 +150,14 @@ export const quantize: Stage<QuantizeParameters> = {
     const folder = model === undefined
       ? input?.folder ?? ""
       : (await context.resolve({ reference: model, path: "model" }))[0] ?? "";
+    if (options.method === "checkpoint") return takeCheckpoint(context, folder);
     using source = ModelFolder.open(folder);
     if (source.quantization !== null) {
       throw new UserError(
-        `${model ?? `"${input?.node}"`} is quantized already; give the unquantized model`,
+        `${
+          model ?? `"${input?.node}"`
+        } is quantized already; give the unquantized model, or take ` +
+          "its codes as they are with `quantizer: { method: checkpoint }`",
       );
     }
     const quantizer = quantizerFor(options);
@@ -166,15 +176,21 @@ export const quantize: Stage<QuantizeParameters> = {
     let parameterBits = 0;
     let weights = 0;
     let done = 0;
-    const quantizeLayer = (linear: LinearShape, inputs?: LayerCalibration) => {
+    const device = calibration === undefined ? null : await context.device();
+    const quantizeLayer = async (linear: LinearShape, inputs?: LayerCalibration) => {
       context.signal.throwIfAborted();
       collectGarbage();
       context.report({ activity: `quantizing ${linear.path}`, done, total: linears.length });
       const { rows, columns, path } = linear;
       const dense = memory.subarray(0, rows * columns);
       source.readWeight(linear, dense);
-      const prepared = preprocess === undefined ? dense : preprocessorFor(preprocess)
-        .preprocess(dense, rows, columns, preprocess, inputs, format, path);
+      const layer = {
+        ...{ path, rows, columns, format },
+        ...(inputs === undefined || device === null ? {} : { calibration: { inputs, device } }),
+      };
+      const prepared = preprocess === undefined
+        ? dense
+        : await preprocessorFor(preprocess).preprocess(dense, layer, preprocess);
       const weight = quantizer.quantize(
         prepared,
         rows,
@@ -193,11 +209,11 @@ export const quantize: Stage<QuantizeParameters> = {
     };
     const facts: Record<string, string | number> = {};
     let error = 0;
-    if (calibration === undefined) linears.forEach((linear) => quantizeLayer(linear));
-    else {
-      const device = await context.device();
+    if (calibration === undefined || device === null) {
+      for (const linear of linears) await quantizeLayer(linear);
+    } else {
       const visit = async (linear: LinearShape, inputs?: LayerCalibration) => {
-        const weight = quantizeLayer(linear, inputs);
+        const weight = await quantizeLayer(linear, inputs);
         const dense = memory.subarray(0, linear.rows * linear.columns);
         if (inputs !== undefined) {
           error += await outputError(device, inputs.gram, dense, dequantizeHost(weight));
@@ -252,7 +268,7 @@ function needsOf(
   { quantizer, preprocess }: Pick<QuantizeParameters, "quantizer" | "preprocess">,
 ): CalibrationNeeds | null {
   return jointNeeds([
-    quantizerFor(quantizer).calibration?.(quantizer),
+    quantizer.method === "checkpoint" ? null : quantizerFor(quantizer).calibration?.(quantizer),
     preprocess && preprocessorFor(preprocess).calibration?.(preprocess),
   ]);
 }

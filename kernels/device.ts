@@ -191,7 +191,11 @@ export interface KeyValueCache {
   readonly keyCache: Tensor;
   /** Like `keyCache`. */
   readonly valueCache: Tensor;
-  /** `[batch]` u32: the row of the cache that belongs to each sequence of the batch; all differ. */
+  /**
+   * `[batch]` u32: the row of the cache that belongs to each sequence of the batch. Sequences may
+   * share a row if their new tokens have different positions: they are parts of one text, and those
+   * that come later see those before them.
+   */
   readonly slots: Tensor;
   /** `[batch]` u32: tokens that each sequence has in the cache, the position of its first new one. */
   readonly positions: Tensor;
@@ -539,6 +543,18 @@ export interface Operations {
   ): void;
 }
 
+/** How operations are compiled. */
+export interface RecordOptions {
+  /**
+   * Chooses kernels without regard to the number of rows, so that forward operations give a row of
+   * their output the same bits however many rows there are: for results that must not depend on what
+   * else is computed at the same time. Slower for few rows.
+   *
+   * @default false
+   */
+  readonly independentRows?: boolean;
+}
+
 /** Operations recorded once, with every binding resolved; belongs to one device. */
 export interface Recording {
   readonly label: string;
@@ -603,7 +619,11 @@ export interface Device {
   /** Waits for queued work and reads a tensor of dtype u32. */
   readWords(tensor: Tensor): Promise<Uint32Array>;
   /** Records operations; they run only through {@linkcode Device.run}. */
-  record(label: string, build: (operations: Operations) => void): Recording;
+  record(
+    label: string,
+    build: (operations: Operations) => void,
+    options?: RecordOptions,
+  ): Recording;
   /** Queues one replay of a recording. */
   run(recording: Recording): void;
   /** Waits for queued work. @throws {DeviceError} If the device reported an error since the last call. */

@@ -13,6 +13,7 @@ import type {
   DType,
   Operations,
   Recording,
+  RecordOptions,
   Tensor,
 } from "../device.ts";
 import { Ledger } from "./ledger.ts";
@@ -98,9 +99,13 @@ export class CountingDevice implements Device {
   }
 
   /** See {@linkcode Device.record}; shapes are checked. */
-  record(label: string, build: (operations: Operations) => void): Recording {
+  record(
+    label: string,
+    build: (operations: Operations) => void,
+    options?: RecordOptions,
+  ): Recording {
     let length = 0;
-    const recorder = this.#model.recorder();
+    const recorder = this.#model.recorder(options);
     build(counted(recorder.operations, () => length++));
     const held = this.ledger.take("device", `scratch of ${label}`, recorder.bytes());
     return { label, length, release: () => held.drop() };

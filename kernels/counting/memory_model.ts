@@ -8,6 +8,7 @@ import {
   type DeviceInfo,
   type DType,
   type Operations,
+  type RecordOptions,
   sizeOf,
   type Tensor,
   VIEW_ALIGNMENT,
@@ -37,7 +38,7 @@ export interface MemoryModel {
   /** Bytes that the device counts for a tensor. */
   tensorBytes(tensor: Tensor): number;
   /** For one recording. */
-  recorder(): Recorder;
+  recorder(options?: RecordOptions): Recorder;
 }
 
 /**

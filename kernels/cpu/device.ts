@@ -13,6 +13,7 @@ import {
   type DType,
   type Operations,
   type Recording,
+  type RecordOptions,
   sizeOf,
   type Tensor,
 } from "../device.ts";
@@ -174,9 +175,13 @@ export class CpuDevice implements Device {
   }
 
   /** See {@linkcode Device.record}. */
-  record(label: string, build: (operations: Operations) => void): Recording {
+  record(
+    label: string,
+    build: (operations: Operations) => void,
+    options?: RecordOptions,
+  ): Recording {
     this.#open();
-    const builder = new RecordingBuilder(this.#host, label);
+    const builder = new RecordingBuilder(this.#host, label, options);
     build(createOperations(builder));
     return builder.finish();
   }

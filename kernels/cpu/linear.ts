@@ -130,6 +130,7 @@ function multiplyWeight(
 
 /** Records the product of a single row, or a few; tells whether there is a kernel for them. */
 function multiplyRows(recorder: Recorder, weight: Weight, args: ProductArguments): boolean {
+  if (recorder.independentRows) return false;
   const { left: input, output, bias = null, depth, rows } = args;
   const common = { input, output, bias, depth, keep: args.accumulate ? 1 : 0 };
   if (rows > 1) {

@@ -6,7 +6,7 @@
  */
 
 import type { MemoryModel, Recorder as Counter } from "../counting/memory_model.ts";
-import { type DeviceInfo, type DType, sizeOf, type Tensor } from "../device.ts";
+import { type DeviceInfo, type DType, type RecordOptions, sizeOf, type Tensor } from "../device.ts";
 import { COMMAND, type Kernel, PARAMETER_BYTES, type Parameters } from "./kernel.ts";
 import { createOperations } from "./operations.ts";
 import type { Recorder } from "./recorder.ts";
@@ -24,17 +24,22 @@ export function cpuMemory(info: DeviceInfo): MemoryModel {
     },
     view: (tensor, offset, shape, label) => viewOf(cpuTensor(tensor), offset, shape, label),
     tensorBytes: ({ size }) => 4 * size,
-    recorder: () => new CallCounter(),
+    recorder: (options) => new CallCounter(options),
   };
 }
 
 /** Counts what `RecordingBuilder` would take. */
 class CallCounter implements Recorder, Counter {
   readonly wide = false;
+  readonly independentRows: boolean;
   readonly operations = createOperations(this);
   readonly #slots: number[] = [];
   #slotsInUse = 0;
   #commandBytes = 0;
+
+  constructor({ independentRows = false }: RecordOptions = {}) {
+    this.independentRows = independentRows;
+  }
 
   call<P extends Parameters>(kernel: Kernel<P>): void {
     this.#commandBytes += COMMAND.parameters +

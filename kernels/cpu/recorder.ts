@@ -18,6 +18,8 @@ export interface Recorder {
   call<P extends Parameters>(kernel: Kernel<P>, values: ValuesOf<P>): void;
   /** Whether V8 packs neighbouring vectors into one of 256 bits; kernels may choose by it. */
   readonly wide: boolean;
+  /** See `RecordOptions` in `device.ts`. */
+  readonly independentRows: boolean;
   /** A tensor with these values, on the device once for all recordings; `values` is never changed. */
   constant(values: Float32Array): Tensor;
   /** Uninitialized memory for the results of one kernel of an operation on the way to the next. */

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { DeviceError, type DType, type Recording, sizeOf, type Tensor } from "../device.ts";
+import {
+  DeviceError,
+  type DType,
+  type Recording,
+  type RecordOptions,
+  sizeOf,
+  type Tensor,
+} from "../device.ts";
 import { CATALOG } from "./catalog.ts";
 import { COMMAND, type Kernel, PARAMETER_BYTES, type Parameters } from "./kernel.ts";
 import type { LinearMemory, Range } from "./memory.ts";
@@ -35,15 +42,17 @@ const INDEX: ReadonlyMap<Kernel, number> = new Map(CATALOG.map((kernel, index) =
 export class RecordingBuilder implements Recorder {
   readonly #host: RecordingHost;
   readonly #label: string;
+  readonly independentRows: boolean;
   readonly #calls: Call[] = [];
   /** Scratch: request `i` of every operation gets slot `i`, which is as large as any needs. */
   readonly #slots: Allocation[] = [];
   #slotsInUse = 0;
 
   /** Starts an empty recording. */
-  constructor(host: RecordingHost, label: string) {
+  constructor(host: RecordingHost, label: string, { independentRows = false }: RecordOptions = {}) {
     this.#host = host;
     this.#label = label;
+    this.independentRows = independentRows;
   }
 
   get wide(): boolean {

@@ -11,6 +11,7 @@ import { checkAdjoints } from "./adjoint.ts";
 import { randomFloats, randomIntegers } from "./arrays.ts";
 import { CALIBRATION_BAD_CALLS } from "./calibration_errors.ts";
 import { GENERATION_BAD_CALLS } from "./generation_errors.ts";
+import { independentProducts, independentQueries } from "./independent_rows.ts";
 import { BAD_CALLS } from "./shape_errors.ts";
 import { placeOn, randomInteger, uploadWeight } from "./weights.ts";
 
@@ -29,6 +30,8 @@ export const BEHAVIORS: Readonly<Record<string, (device: Device) => Promise<void
   "a recording replays with what tensors hold now": replay,
   "backwards are the transposes of forwards": checkAdjoints,
   "more elements than one grid dimension has workgroups": manyElements,
+  "with independentRows, products of a row do not depend on the others": independentProducts,
+  "with independentRows, a query does not depend on how texts are cut": independentQueries,
 };
 
 async function zeroFilled(device: Device): Promise<void> {

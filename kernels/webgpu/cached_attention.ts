@@ -26,8 +26,8 @@ export function cachedAttention(
   const { profile } = context;
   const { length, headDim } = args;
   // Software has no faster way; hardware with few queries would leave most invocations idle.
-  const isBlock = profile.class === "software" || length >= LEAST_BLOCK ||
-    headDim > 4 * MOST_VECTORS;
+  const isBlock = profile.class === "software" || profile.independentRows === true ||
+    length >= LEAST_BLOCK || headDim > 4 * MOST_VECTORS;
   return isBlock ? [blockOfQueries(context, args)] : singleQuery(context, args);
 }
 
@@ -52,7 +52,9 @@ ${zeroRow(shape, "sum")}
   let row = slots[sequence] * parameters.length;
   let keyHead = head * parameters.kvHeads / parameters.heads;
   let first_token = min(past + block, parameters.length - 1u) + 1u;
-  let begin = first_token - min(parameters.window, first_token);
+  // Whole tiles, so that a query's sums do not depend on which query the block begins with.
+  let begin = (first_token - min(parameters.window, first_token)) / ${shape.loaded}u *
+    ${shape.loaded}u;
   let end = min(past + min(block + ${shape.owners}u, parameters.queries), parameters.length);
 ${
     tileLoop(shape, tiles, {

@@ -12,6 +12,7 @@ import {
   type DType,
   type Operations,
   type Recording,
+  type RecordOptions,
   sizeOf,
   type Tensor,
 } from "../device.ts";
@@ -198,9 +199,13 @@ export class WebgpuDevice implements Device {
   }
 
   /** See {@linkcode Device.record}. */
-  record(label: string, build: (operations: Operations) => void): Recording {
+  record(
+    label: string,
+    build: (operations: Operations) => void,
+    { independentRows = false }: RecordOptions = {},
+  ): Recording {
     this.#open();
-    const builder = new RecordingBuilder(this.#host, label);
+    const builder = new RecordingBuilder(this.#host, label, { ...this.profile, independentRows });
     build(createOperations(builder));
     return builder.finish(this.#host);
   }

@@ -79,7 +79,7 @@ export function linearGroupTransposed(
 
 /** Whether one dispatch for several layers wins anything: few rows have kernels of their own. */
 function groups(profile: Profile, M: number): boolean {
-  return !hasLaneProducts(profile) && M > MOST_ROWS;
+  return !hasLaneProducts(profile) && (profile.independentRows === true || M > MOST_ROWS);
 }
 
 /** One layer; its adapter is added in the pass of the weight unless it repeats its outputs. */

@@ -33,8 +33,9 @@ export function webgpuMemory(
     },
     view: viewOf,
     tensorBytes: ({ size }) => 4 * size,
-    recorder: () => {
-      const builder = new RecordingBuilder(owner, "a counted recording");
+    recorder: ({ independentRows = false } = {}) => {
+      const label = "a counted recording";
+      const builder = new RecordingBuilder(owner, label, { ...profile, independentRows });
       return {
         operations: createOperations(builder),
         bytes: () => builder.bytes(uniformAlignment),

@@ -31,17 +31,19 @@ export function product(context: KernelContext, original: Product): Dispatch[] {
   if (original.addend && storageBuffers(original) > STORAGE_BUFFERS) {
     return addAfterwards(context, original);
   }
-  const vector = fitsBindings(profile, original) ? vectorProduct(context, original) : null;
+  const anyRows = profile.independentRows === true;
+  const suitsVectors = !anyRows && fitsBindings(profile, original);
+  const vector = suitsVectors ? vectorProduct(context, original) : null;
   if (vector) return vector;
   if (original.addend && !addsInPass(profile, original)) return addAfterwards(context, original);
   if (!isBindable(profile, original)) return shardedProduct(context, original, product);
   const inLanes = hasLaneProducts(profile);
-  const args = inLanes ? transposeNarrow(original) : original;
+  const args = inLanes && !anyRows ? transposeNarrow(original) : original;
   const tile = inLanes ? laneTile(profile, args) : sharedTile(profile, args);
   const run = (sliced: SlicedProduct) =>
     inLanes ? laneProduct(context, sliced) : sharedProduct(context, sliced);
   const tiles = Math.ceil(args.M / tile.rows) * Math.ceil(args.N / tile.columns);
-  const slices = "weight" in args.right || args.bias || args.addend ? 1 : Math.min(
+  const slices = anyRows || "weight" in args.right || args.bias || args.addend ? 1 : Math.min(
     Math.ceil(tile.wantedWorkgroups / tiles),
     Math.floor(args.K / MINIMUM_SLICE),
     Math.floor(profile.maxBindingBytes / (4 * args.output.size)),

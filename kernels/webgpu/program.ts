@@ -32,6 +32,8 @@ export interface Profile {
   readonly maxStorageBuffers?: number;
   /** Choices measured on this device; without them those of `tuning.ts` for its class hold. */
   readonly tuning?: Tuning;
+  /** See `RecordOptions` in `device.ts`: no choice may depend on the number of rows. */
+  readonly independentRows?: boolean;
 }
 
 /** The numbers in kernels that are a choice; `tuning.ts` makes it. */

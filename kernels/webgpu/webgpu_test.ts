@@ -1,6 +1,7 @@
 import { randomFloats } from "../testing/arrays.ts";
 import { type Case, checkCase } from "../testing/case.ts";
 import { CASES, testDevice } from "../testing/conformance.ts";
+import { independentProducts, independentQueries } from "../testing/independent_rows.ts";
 import { randomInteger } from "../testing/weights.ts";
 import { openWebgpu } from "./adapter.ts";
 
@@ -101,6 +102,8 @@ for (const profile of ["generic", "gpu"] as const) {
         for (const testCase of cases) await checkCase(device, testCase);
       });
     }
+    await test.step("products of independent rows", () => independentProducts(device));
+    await test.step("independent queries", () => independentQueries(device));
     device.close();
   });
 }

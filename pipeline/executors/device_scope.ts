@@ -49,8 +49,8 @@ export function lendDevice(device: Device): DeviceScope {
       device.free(tensor);
       tensors.delete(tensor);
     },
-    record(label, build) {
-      const recording = device.record(label, build);
+    record(label, build, options) {
+      const recording = device.record(label, build, options);
       const release = recording.release.bind(recording);
       recording.release = () => {
         recordings.delete(recording);

@@ -4,15 +4,8 @@
  * @module
  */
 
-import type { Device, Operations, Recording, Tensor } from "../../kernels/device.ts";
-import { UserError } from "../errors.ts";
-import { forwardBlock } from "./block.ts";
-import {
-  type BlockActivations,
-  type BlockEnvironment,
-  blockEnvironment,
-  sharedActivations,
-} from "./block_tensors.ts";
+import type { Device, Recording, Tensor } from "../../kernels/device.ts";
+import { CachedBlocks, type CacheShape } from "./cached_blocks.ts";
 import type { LanguageModel } from "./language_model.ts";
 import { TensorScope } from "./tensor_scope.ts";
 
@@ -30,12 +23,15 @@ export interface SamplingOptions {
   readonly topP?: number;
 }
 
-/** Size of a {@linkcode CachedModel}. */
-export interface CacheShape {
-  /** Sequences that grow at once. */
-  readonly batchSize: number;
-  /** Tokens that a sequence can have, of prompt and continuation together. */
-  readonly capacity: number;
+/** How a {@linkcode CachedModel} is set up. */
+export interface CachedModelOptions extends CacheShape {
+  /**
+   * Whether what is computed for a sequence must be the same bits whatever `batchSize` is; see
+   * `RecordOptions` in `kernels/device.ts`.
+   *
+   * @default false
+   */
+  readonly independentRows?: boolean;
 }
 
 /** Tokens of a prompt that are computed at once, at most. */
@@ -64,15 +60,9 @@ export class CachedModel {
   readonly logits: Tensor;
   /** `[batchSize]`: of the tokens drawn last, see `Operations.sample`. */
   readonly logProbabilities: Tensor;
-  readonly #model: LanguageModel;
   readonly #scope: TensorScope;
-  readonly #environment: BlockEnvironment;
-  readonly #caches: readonly { readonly keyCache: Tensor; readonly valueCache: Tensor }[];
-  /** Activations of each block for as many tokens as are ever computed at once. */
-  readonly #activations: readonly BlockActivations[];
-  /** Two tensors, taken in turn, carry the residual stream. */
-  readonly #residuals: readonly [Tensor, Tensor];
-  readonly #final: Tensor;
+  readonly #blocks: CachedBlocks;
+  readonly #independentRows: boolean;
   readonly #slots: Tensor;
   readonly #promptTokens: Tensor;
   readonly #promptSlot: Tensor;
@@ -82,40 +72,23 @@ export class CachedModel {
   readonly #samplers = new Map<string, Recording>();
 
   /**
-   * Allocates the cache: `2 * layers * batchSize * capacity * kvHeads * headDim` floats.
+   * Allocates the cache and what a step needs.
    *
    * @throws {UserError} If `capacity` exceeds the model's positions.
    * @throws {RangeError} If a tensor is larger than the device allows.
    */
-  constructor(model: LanguageModel, { batchSize, capacity }: CacheShape) {
+  constructor(
+    model: LanguageModel,
+    { batchSize, capacity, independentRows = false }: CachedModelOptions,
+  ) {
     const { config, device } = model;
-    if (capacity > config.maxPositions) {
-      throw new UserError(
-        `Prompts and continuations of ${capacity} tokens do not fit the model's ` +
-          `${config.maxPositions} positions (max_position_embeddings); shorten the prompts, or ` +
-          `generate fewer tokens`,
-      );
-    }
-    this.#model = model;
     this.device = device;
     this.batchSize = batchSize;
     this.capacity = capacity;
+    this.#independentRows = independentRows;
     const scope = this.#scope = new TensorScope(device);
     const rows = Math.max(batchSize, promptPiece(Math.min(capacity, LONGEST_PIECE)));
-    const hidden = (label: string) => scope.tensor("f32", [rows, config.hiddenSize], label);
-    this.#environment = blockEnvironment(scope, config, { batchSize, length: 1 }, capacity);
-    this.#caches = model.blocks.map((_, layer) => {
-      const cache = (label: string) =>
-        scope.tensor(
-          "f32",
-          [batchSize, capacity, config.kvHeads * config.headDim],
-          `${label} cache of block ${layer}`,
-        );
-      return { keyCache: cache("key"), valueCache: cache("value") };
-    });
-    this.#activations = sharedActivations(scope, config, rows, model.blocks);
-    this.#residuals = [hidden("residual stream"), hidden("residual stream")];
-    this.#final = hidden("final hidden states");
+    this.#blocks = new CachedBlocks(scope, model, { batchSize, capacity }, rows);
     this.tokens = scope.tensor("u32", [batchSize], "newest tokens");
     this.positions = scope.tensor("u32", [batchSize], "positions");
     this.keys = scope.tensor("u32", [batchSize, 2], "random keys");
@@ -127,13 +100,10 @@ export class CachedModel {
     this.#promptSlot = scope.tensor("u32", [1], "slot of the prompt");
     this.#promptPosition = scope.tensor("u32", [1], "position in the prompt");
     this.#step = device.record("generation step", (operations) => {
-      const final = this.#recordBlocks(operations, batchSize, {
-        tokens: this.tokens,
-        slots: this.#slots,
-        positions: this.positions,
-      });
+      const { tokens, positions } = this;
+      const final = this.#blocks.record(operations, { tokens, slots: this.#slots, positions });
       operations.linear({ input: final, weight: model.head.weight, output: this.logits });
-    });
+    }, { independentRows });
   }
 
   /**
@@ -199,54 +169,16 @@ export class CachedModel {
     let recording = this.#prompts.get(name);
     if (recording === undefined) {
       recording = this.device.record(name, (operations) => {
-        this.#recordBlocks(operations, length, {
+        this.#blocks.record(operations, {
           tokens: this.device.view(this.#promptTokens, 0, [length]),
           slots: this.#promptSlot,
           positions: this.#promptPosition,
           startsEmpty,
         });
-      });
+      }, { independentRows: this.#independentRows });
       this.#prompts.set(name, recording);
     }
     return recording;
-  }
-
-  /** Records the model but for its head and returns the final hidden states `[count, hidden]`. */
-  #recordBlocks(
-    operations: Operations,
-    count: number,
-    { tokens, slots, positions, startsEmpty = false }: {
-      readonly tokens: Tensor;
-      readonly slots: Tensor;
-      readonly positions: Tensor;
-      readonly startsEmpty?: boolean;
-    },
-  ): Tensor {
-    const { config, embedding, blocks, finalNorm } = this.#model;
-    const top = (tensor: Tensor) => topRows(this.device, tensor, count);
-    const batch = slots.size;
-    const attention = { ...this.#environment.attention, batch, length: count / batch };
-    const environment = { ...this.#environment, attention };
-    const [even, odd] = this.#residuals.map(top) as [Tensor, Tensor];
-    operations.embedding({ tokens, table: embedding.value, output: even });
-    blocks.forEach((block, layer) => {
-      const [input, output] = layer % 2 === 0 ? [even, odd] : [odd, even];
-      const activations = topActivations(at(this.#activations, layer), top);
-      const cache = { ...at(this.#caches, layer), slots, positions };
-      forwardBlock(operations, environment, block, activations, input, output, {
-        dropout: false,
-        cache,
-        startsEmpty,
-      });
-    });
-    const output = top(this.#final);
-    operations.rmsNorm({
-      input: blocks.length % 2 === 0 ? even : odd,
-      weight: finalNorm.value,
-      output,
-      epsilon: config.normEpsilon,
-    });
-    return output;
   }
 }
 
@@ -254,30 +186,4 @@ export class CachedModel {
 function promptPiece(count: number): number {
   const step = count <= 64 ? 8 : 32;
   return Math.ceil(count / step) * step;
-}
-
-/** The first `count` rows of a matrix. */
-function topRows(device: Device, tensor: Tensor, count: number): Tensor {
-  const width = tensor.shape.at(-1) ?? 1;
-  return device.view(tensor, 0, [count, width], tensor.label);
-}
-
-/** The first rows of all activations of a block. */
-function topActivations(
-  { hidden, ...others }: BlockActivations,
-  top: (tensor: Tensor) => Tensor,
-): BlockActivations {
-  const views = <Names extends string>(tensors: Readonly<Record<Names, Tensor>>) =>
-    Object.fromEntries(
-      Object.entries<Tensor>(tensors).map(([name, tensor]) => [name, top(tensor)]),
-    ) as Record<Names, Tensor>;
-  return { ...views(others), hidden: views(hidden) };
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const item = list[index];
-  if (item === undefined) {
-    throw new RangeError(`Index ${index} is outside a list of ${list.length}`);
-  }
-  return item;
 }

@@ -15,9 +15,9 @@
 import { z } from "zod";
 import { NF4_BLOCK } from "../../kernels/device.ts";
 import { checkGram } from "../calibration/check_gram.ts";
+import { GramSlab, SLAB_ROWS } from "../calibration/gram_slab.ts";
 import { UserError } from "../errors.ts";
 import { copy, fromFloat32, type Matrix, matrix } from "../linalg/matrix.ts";
-import { multiplyInto } from "../linalg/multiply.ts";
 import { leadingEigenvectors } from "../linalg/truncated_svd.ts";
 import type { ModuleFormat } from "../models/quantized_tensors.ts";
 import { checkDivides, checkWeights } from "../quantizers/quantizer.ts";
@@ -45,17 +45,32 @@ export const magr: Preprocessor<MagrParameters> = {
   summary: "MagR: reduce the range of weights while keeping the outputs of each layer",
   parameters,
   calibration: () => ({ gram: true, sample: false }),
-  preprocess(weights, rows, columns, options, calibration, format, layer): Float32Array {
-    if (calibration === undefined) throw new RangeError(`${layer} comes without calibration`);
-    checkWeights(weights, rows, columns, layer);
-    checkGram(calibration.gram, columns, layer);
-    const blocks = blocksOf(format, columns, layer);
-    checkDivides(blocks.columns, columns, "the quantizer's group_size", "inputs", layer);
-    checkDivides(blocks.rows, rows, "the quantizer's block_rows", "outputs", layer);
+  async preprocess(weights, { path, rows, columns, format, calibration }, options) {
+    if (calibration === undefined) throw new RangeError(`${path} comes without calibration`);
+    const { inputs: { gram }, device } = calibration;
+    checkWeights(weights, rows, columns, path);
+    checkGram(gram, columns, path);
+    const blocks = blocksOf(format, columns, path);
+    checkDivides(blocks.columns, columns, "the quantizer's group_size", "inputs", path);
+    checkDivides(blocks.rows, rows, "the quantizer's block_rows", "outputs", path);
     const { iterations, accelerate, alpha = blocks.columns === columns ? 1e-3 : 1e-4 } = options;
-    const reduction = { blocks, alpha, iterations, accelerate };
-    const original = fromFloat32(weights, rows, columns);
-    return Float32Array.from(reduceMagnitude(original, calibration.gram, reduction).values);
+    const scale = 1 / leadingEigenvectors(gram, 1).values[0]!;
+    const reduction = { blocks, alpha, iterations, accelerate, scale };
+    // Rows only meet within a block.
+    const height = Math.min(rows, Math.ceil(SLAB_ROWS / blocks.rows) * blocks.rows);
+    using slab = new GramSlab(device, height, columns);
+    slab.write(gram);
+    const multiply: GramProduct = async (change) => {
+      slab.multiply(change.values);
+      return await device.readFloats(slab.product);
+    };
+    const reduced = new Float32Array(weights.length);
+    for (let start = 0; start < weights.length; start += height * columns) {
+      const part = weights.subarray(start, start + height * columns);
+      const original = fromFloat32(part, part.length / columns, columns);
+      reduced.set((await reduceMagnitude(original, multiply, reduction)).values, start);
+    }
+    return reduced;
   },
 };
 
@@ -94,19 +109,21 @@ export interface Reduction {
   readonly iterations: number;
   /** Whether each step starts where momentum has carried the weights. */
   readonly accelerate: boolean;
+  /** The inverse of the Gram matrix's largest eigenvalue. */
+  readonly scale: number;
 }
+
+/** A change of the weights times the Gram matrix; rows beyond those of the change are ignored. */
+export type GramProduct = (change: Matrix) => Promise<Float32Array | Float64Array>;
 
 /**
  * Moves `weights [rows, columns]` towards a smaller range.
- *
- * @param gram `[columns, columns]`, up to a positive factor.
  */
-export function reduceMagnitude(
+export async function reduceMagnitude(
   weights: Matrix,
-  gram: Matrix,
-  { blocks, alpha, iterations, accelerate }: Reduction,
-): Matrix {
-  const step = 1 / leadingEigenvectors(gram, 1).values[0]!;
+  multiply: GramProduct,
+  { blocks, alpha, iterations, accelerate, scale }: Reduction,
+): Promise<Matrix> {
   const change = matrix(weights.rows, weights.columns);
   let current = copy(weights);
   let next = copy(weights);
@@ -116,7 +133,10 @@ export function reduceMagnitude(
     for (let index = 0; index < change.values.length; index++) {
       change.values[index] = next.values[index]! - weights.values[index]!;
     }
-    multiplyInto(next, change, gram, { scale: -step, accumulate: true });
+    const product = await multiply(change);
+    for (let index = 0; index < change.values.length; index++) {
+      next.values[index]! -= scale * product[index]!;
+    }
     clipBlocks(next, blocks, alpha);
     [current, next] = [next, current];
     // FISTA (Beck and Teboulle 2009, equations 4.2 and 4.3).

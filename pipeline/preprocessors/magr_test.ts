@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { openCpu } from "../../kernels/cpu/device.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { correlatedGram, heavyWeights, outputError } from "../../tests/support/correlated.ts";
 import { NO_TEST_DATA, testUnless } from "../../tests/support/optional.ts";
@@ -9,6 +10,7 @@ import { findPython } from "../environment/oracles.ts";
 import { UserError } from "../errors.ts";
 import { dequantizeHost } from "../formats/host_weight.ts";
 import { fromFloat32, type Matrix, matrix } from "../linalg/matrix.ts";
+import { multiply } from "../linalg/multiply.ts";
 import { leadingEigenvectors } from "../linalg/truncated_svd.ts";
 import type { ModuleFormat } from "../models/quantized_tensors.ts";
 import { gptq } from "../quantizers/gptq.ts";
@@ -20,16 +22,25 @@ import { preprocessorFor, preprocessorSchema } from "./registry.ts";
 const [ROWS, COLUMNS] = [24, 256];
 const GRAM = correlatedGram(COLUMNS, 800, 1);
 const WEIGHTS = heavyWeights(ROWS * COLUMNS, 1);
-const PER_ROW: Reduction = {
+type Options = Omit<Reduction, "scale">;
+
+const PER_ROW: Options = {
   blocks: { rows: 1, columns: COLUMNS },
   alpha: 1e-3,
   iterations: 200,
   accelerate: false,
 };
-const PER_GROUP: Reduction = { ...PER_ROW, blocks: { rows: 1, columns: 64 }, alpha: 1e-4 };
+const PER_GROUP: Options = { ...PER_ROW, blocks: { rows: 1, columns: 64 }, alpha: 1e-4 };
 
-function reduce(reduction: Reduction, gram: Matrix = GRAM): Matrix {
-  return reduceMagnitude(fromFloat32(WEIGHTS, ROWS, COLUMNS), gram, reduction);
+/** In float64. */
+function reduce(reduction: Options, gram: Matrix = GRAM): Promise<Matrix> {
+  return reduceOn(gram, fromFloat32(WEIGHTS, ROWS, COLUMNS), reduction);
+}
+
+function reduceOn(gram: Matrix, weights: Matrix, reduction: Options): Promise<Matrix> {
+  const scale = 1 / leadingEigenvectors(gram, 1).values[0]!;
+  const multiplyOnHost = (change: Matrix) => Promise.resolve(multiply(change, gram).values);
+  return reduceMagnitude(weights, multiplyOnHost, { ...reduction, scale });
 }
 
 /** Largest magnitude of every block of a matrix. */
@@ -47,7 +58,7 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-function objective(values: ArrayLike<number>, { blocks, alpha }: Reduction): number {
+function objective(values: ArrayLike<number>, { blocks, alpha }: Options): number {
   const largest = leadingEigenvectors(GRAM, 1).values[0]!;
   return outputError(values, WEIGHTS, GRAM) / largest / 2 + alpha * sum(ranges(values, blocks));
 }
@@ -91,34 +102,38 @@ Deno.test("I-11: magnitudes that sum to no more than alpha are clipped to 0, equ
 });
 
 for (const [name, reduction] of Object.entries({ PER_ROW, PER_GROUP })) {
-  Deno.test(`I-12: the objective never rises: ${name}`, () => {
-    const objectives = [0, 1, 2, 3, 5, 10, 11, 50, 51, 100, 199, 200].map((iterations) =>
-      objective(reduce({ ...reduction, iterations }).values, reduction)
-    );
+  Deno.test(`I-12: the objective never rises: ${name}`, async () => {
+    const objectives: number[] = [];
+    for (const iterations of [0, 1, 2, 3, 5, 10, 11, 50, 51, 100, 199, 200]) {
+      const { values } = await reduce({ ...reduction, iterations });
+      objectives.push(objective(values, reduction));
+    }
     objectives.slice(1).forEach((value, index) => assert(value < objectives[index]!));
   });
 
-  Deno.test(`momentum gets further in 40 steps than 200 without: ${name}`, () => {
-    const accelerated = reduce({ ...reduction, accelerate: true, iterations: 40 });
-    const plain = objective(reduce(reduction).values, reduction);
+  Deno.test(`momentum gets further in 40 steps than 200 without: ${name}`, async () => {
+    const accelerated = await reduce({ ...reduction, accelerate: true, iterations: 40 });
+    const plain = objective((await reduce(reduction)).values, reduction);
     assert(objective(accelerated.values, reduction) < plain);
   });
 }
 
-Deno.test("I-12: alpha = 0 and no iterations leave the weights", () => {
-  assert.deepEqual(reduce({ ...PER_ROW, alpha: 0 }).values, Float64Array.from(WEIGHTS));
-  assert.deepEqual(reduce({ ...PER_ROW, iterations: 0 }).values, Float64Array.from(WEIGHTS));
+Deno.test("I-12: alpha = 0 and no iterations leave the weights", async () => {
+  for (const change of [{ alpha: 0 }, { iterations: 0 }]) {
+    const { values } = await reduce({ ...PER_ROW, ...change });
+    assert.deepEqual(values, Float64Array.from(WEIGHTS));
+  }
 });
 
-Deno.test("I-13: smaller ranges, nearly the same outputs", () => {
-  const measured = [PER_ROW, PER_GROUP].map((reduction) => {
-    const { values } = reduce(reduction);
+Deno.test("I-13: smaller ranges, nearly the same outputs", async () => {
+  const measured = await Promise.all([PER_ROW, PER_GROUP].map(async (reduction) => {
+    const { values } = await reduce(reduction);
     const before = ranges(WEIGHTS, reduction.blocks);
     const ratios = ranges(values, reduction.blocks).map((range, index) => range / before[index]!);
     const zero = new Float32Array(WEIGHTS.length);
     const error = outputError(values, WEIGHTS, GRAM) / outputError(WEIGHTS, zero, GRAM);
     return { ratio: sum(ratios) / ratios.length, error };
-  });
+  }));
   // Measured on such data: 0.535 and 0.15 % for rows, 0.838 and 0.02 % for groups of 64.
   assert(measured[0]!.ratio > 0.4 && measured[0]!.ratio < 0.65, `${measured[0]!.ratio}`);
   assert(measured[0]!.error > 1e-4 && measured[0]!.error < 0.01, `${measured[0]!.error}`);
@@ -126,12 +141,13 @@ Deno.test("I-13: smaller ranges, nearly the same outputs", () => {
   assert(measured[1]!.error > 1e-5 && measured[1]!.error < 0.002, `${measured[1]!.error}`);
 });
 
-Deno.test("I-14: MagR and GPTQ lose less than GPTQ alone, of the original weights, at 2 and 3 bits per row", () => {
+Deno.test("I-14: MagR and GPTQ lose less than GPTQ alone, of the original weights, at 2 and 3 bits per row", async () => {
+  const prepared = await preprocess({}, COLUMNS);
   for (const bits of [2, 3]) {
     const options = quantizerSchema.parse({ method: "gptq", bits, group_size: COLUMNS });
     assert(options.method === "gptq");
     const calibration = { gram: GRAM, tokens: 800, sample: null };
-    const [reduced, plain] = [preprocess({}, COLUMNS), WEIGHTS].map((weights) => {
+    const [reduced, plain] = [prepared, WEIGHTS].map((weights) => {
       const weight = gptq.quantize(weights, ROWS, COLUMNS, options, "layer", calibration);
       return outputError(dequantizeHost(weight), WEIGHTS, GRAM);
     });
@@ -139,10 +155,10 @@ Deno.test("I-14: MagR and GPTQ lose less than GPTQ alone, of the original weight
   }
 });
 
-Deno.test("a Gram matrix in other units gives the same weights", () => {
+Deno.test("a Gram matrix in other units gives the same weights", async () => {
   const scaled = matrix(COLUMNS, COLUMNS, GRAM.values.map((value) => 2 ** 30 * value));
-  const expected = reduce(PER_ROW).values;
-  reduce(PER_ROW, scaled).values.forEach((value, index) => {
+  const expected = (await reduce(PER_ROW)).values;
+  (await reduce(PER_ROW, scaled)).values.forEach((value, index) => {
     assert(Math.abs(value - expected[index]!) < 1e-12);
   });
 });
@@ -151,35 +167,63 @@ function formatOf(columns: number, rows = 1): ModuleFormat {
   return { format: "integer", bits: 2, block_rows: rows, group_size: columns };
 }
 
-function preprocess(options: object, columns: number, rows = 1): Float32Array {
+/** On the CPU device, in f32. */
+async function preprocess(
+  options: object,
+  columns: number,
+  { weights = WEIGHTS, blockRows = 1 } = {},
+): Promise<Float32Array> {
   const parameters = preprocessorSchema.parse({ method: "magr", ...options });
-  const calibration = { gram: GRAM, tokens: 800, sample: null };
-  return preprocessorFor(parameters).preprocess(
-    WEIGHTS,
-    ROWS,
-    COLUMNS,
-    parameters,
-    calibration,
-    formatOf(columns, rows),
-    "layer",
-  );
+  const device = await openCpu({ threads: 1 });
+  try {
+    const layer = {
+      path: "layer",
+      rows: weights.length / COLUMNS,
+      columns: COLUMNS,
+      format: formatOf(columns, blockRows),
+      calibration: { inputs: { gram: GRAM, tokens: 800, sample: null }, device },
+    };
+    return await preprocessorFor(parameters).preprocess(weights, layer, parameters);
+  } finally {
+    device.close();
+  }
 }
 
-Deno.test("blocks and alpha follow the quantizer's", () => {
-  assert.deepEqual(preprocess({}, COLUMNS), Float32Array.from(reduce(PER_ROW).values));
-  assert.deepEqual(preprocess({}, 64), Float32Array.from(reduce(PER_GROUP).values));
-  assert.deepEqual(
-    preprocess({ alpha: 2e-4, iterations: 7 }, 8, 4),
-    Float32Array.from(
-      reduce({ ...PER_ROW, blocks: { rows: 4, columns: 8 }, alpha: 2e-4, iterations: 7 }).values,
-    ),
+function assertClose(found: Float32Array, { values }: Matrix): void {
+  assert.equal(found.length, values.length);
+  values.forEach((value, index) => assert(Math.abs(found[index]! - value) < 1e-6, `${index}`));
+}
+
+Deno.test("blocks and alpha follow the quantizer's; the device computes what the host does", async () => {
+  assertClose(await preprocess({}, COLUMNS), await reduce(PER_ROW));
+  assertClose(await preprocess({}, 64), await reduce(PER_GROUP));
+  const options = { alpha: 2e-4, iterations: 7 };
+  assertClose(
+    await preprocess(options, 8, { blockRows: 4 }),
+    await reduce({ ...PER_ROW, ...options, blocks: { rows: 4, columns: 8 } }),
   );
 });
 
-Deno.test("the proximal step of a 2-D block clips its rows at one level", () => {
+Deno.test("more rows than are multiplied at a time", async () => {
+  const copies = 12;
+  const weights = new Float32Array(copies * WEIGHTS.length);
+  for (let copy = 0; copy < copies; copy++) weights.set(WEIGHTS, copy * WEIGHTS.length);
+  const options = { iterations: 9 };
+  const found = await preprocess(options, 64, { weights, blockRows: 6 });
+  const expected = await reduce({
+    ...PER_GROUP,
+    ...options,
+    blocks: { rows: 6, columns: 64 },
+  });
+  for (let start = 0; start < weights.length; start += WEIGHTS.length) {
+    assertClose(found.subarray(start, start + WEIGHTS.length), expected);
+  }
+});
+
+Deno.test("the proximal step of a 2-D block clips its rows at one level", async () => {
   const blocks = { rows: 4, columns: 8 };
   // With all of the range's weight on its side, one step leaves only what the clip leaves.
-  const { values } = reduce({ ...PER_ROW, blocks, alpha: 0.01, iterations: 1 });
+  const { values } = await reduce({ ...PER_ROW, blocks, alpha: 0.01, iterations: 1 });
   const first = Float64Array.from(
     { length: 32 },
     (_, index) => WEIGHTS[Math.floor(index / 8) * COLUMNS + index % 8]!,
@@ -191,38 +235,39 @@ Deno.test("the proximal step of a 2-D block clips its rows at one level", () => 
   });
 });
 
-Deno.test("what does not fit is refused, with the layer's name", () => {
+Deno.test("what does not fit is refused, with the layer's name", async () => {
   const parameters = magr.parameters.parse({ method: "magr" });
-  const run = (weights: Float32Array, gram: Matrix, columns: number, rows = 1) => () =>
-    magr.preprocess(
-      weights,
-      ROWS,
-      COLUMNS,
-      parameters,
-      { gram, tokens: 1, sample: null },
-      formatOf(columns, rows),
-      "up",
-    );
-  const refused = (act: () => void, message: RegExp) =>
-    assert.throws(act, (error) => error instanceof UserError && message.test(error.message));
-  refused(
-    run(WEIGHTS, GRAM, 48),
-    /up: the quantizer's group_size 48 does not divide its 256 inputs/,
-  );
-  refused(run(WEIGHTS, GRAM, 64, 5), /up: the quantizer's block_rows 5 does not divide its 24/);
-  refused(
-    run(WEIGHTS.map(() => NaN), GRAM, 64),
-    /quantize up: the weight at row 0, column 0 is NaN/,
-  );
-  refused(run(WEIGHTS, matrix(COLUMNS, COLUMNS), 64), /up: all its inputs are 0/);
-  refused(
-    () => {
-      const calibration = { gram: GRAM, tokens: 1, sample: null };
-      const format = { ...formatOf(64), format: "ordered" } as ModuleFormat;
-      magr.preprocess(WEIGHTS, ROWS, COLUMNS, parameters, calibration, format, "up");
+  const device = await openCpu({ threads: 1 });
+  const refused = (
+    message: RegExp,
+    { weights = WEIGHTS, gram = GRAM, format = formatOf(64) }: {
+      weights?: Float32Array;
+      gram?: Matrix;
+      format?: ModuleFormat;
     },
+  ) => {
+    const calibration = { inputs: { gram, tokens: 1, sample: null }, device };
+    const layer = { path: "up", rows: ROWS, columns: COLUMNS, format, calibration };
+    return assert.rejects(
+      async () => await magr.preprocess(weights, layer, parameters),
+      (error) => error instanceof UserError && message.test(error.message),
+    );
+  };
+  await refused(/up: the quantizer's group_size 48 does not divide its 256 inputs/, {
+    format: formatOf(48),
+  });
+  await refused(/up: the quantizer's block_rows 5 does not divide its 24/, {
+    format: formatOf(64, 5),
+  });
+  await refused(/quantize up: the weight at row 0, column 0 is NaN/, {
+    weights: WEIGHTS.map(() => NaN),
+  });
+  await refused(/up: all its inputs are 0/, { gram: matrix(COLUMNS, COLUMNS) });
+  await refused(
     /groups that GPTQ only forms while it quantizes up; give the quantizer static_groups: true/,
+    { format: { ...formatOf(64), format: "ordered" } as ModuleFormat },
   );
+  device.close();
   assert(!preprocessorSchema.safeParse({ method: "magr", alpha: -1 }).success);
   assert(!preprocessorSchema.safeParse({ method: "magr", beta: 1 }).success);
 });
@@ -273,7 +318,7 @@ testUnless(missing, "weights and objectives of real layers against NumPy in floa
       const reduction = { blocks, alpha, iterations, accelerate };
       const expected = await floats("weights.f8");
       const original = fromFloat32(layer.weights, rows, columns);
-      reduceMagnitude(original, layer.gram, reduction).values.forEach((value, index) => {
+      (await reduceOn(layer.gram, original, reduction)).values.forEach((value, index) => {
         assert(Math.abs(value - expected[index]!) < 1e-9, `${name}: weight ${index}`);
       });
       const objectives = await floats("objectives.f8");

@@ -5,8 +5,23 @@
  */
 
 import type { z } from "zod";
+import type { Device } from "../../kernels/device.ts";
 import type { CalibrationNeeds, LayerCalibration } from "../calibration/layer_calibration.ts";
 import type { ModuleFormat } from "../models/quantized_tensors.ts";
+
+/** What a preprocessor knows of a layer besides its weights. */
+export interface PreprocessorLayer {
+  /** Names the layer in errors. */
+  readonly path: string;
+  /** Outputs. */
+  readonly rows: number;
+  /** Inputs. */
+  readonly columns: number;
+  /** What the quantizer will make of it (bits, blocks); null if it stays dense. */
+  readonly format: ModuleFormat | null;
+  /** What {@linkcode Preprocessor.calibration} asks for, and where to compute with it. */
+  readonly calibration?: { readonly inputs: LayerCalibration; readonly device: Device };
+}
 
 /** A method that makes weights easier to quantize. */
 export interface Preprocessor<Parameters extends { readonly method: string }> {
@@ -19,20 +34,14 @@ export interface Preprocessor<Parameters extends { readonly method: string }> {
   /** What it reads of a layer's inputs; absent or null if nothing but the weights. */
   calibration?(parameters: Parameters): CalibrationNeeds | null;
   /**
-   * The weights `[rows, columns]` to quantize instead of `weights`, in an array of their own.
+   * The weights to quantize instead of `weights`, in an array of their own.
    *
-   * @param calibration There whenever {@linkcode Preprocessor.calibration} asks for something.
-   * @param format What the quantizer will make of them (bits, blocks); null if they stay dense.
-   * @param layer Names the matrix in errors.
+   * @param weights `[layer.rows, layer.columns]`, row-major.
    * @throws {UserError} If a weight is not finite or a group does not divide the matrix.
    */
   preprocess(
     weights: Float32Array,
-    rows: number,
-    columns: number,
+    layer: PreprocessorLayer,
     parameters: Parameters,
-    calibration: LayerCalibration | undefined,
-    format: ModuleFormat | null,
-    layer: string,
-  ): Float32Array;
+  ): Float32Array | Promise<Float32Array>;
 }

@@ -23,6 +23,7 @@ import { collectResults, type Results } from "./graph/results.ts";
 import type { Stage } from "./graph/stage.ts";
 import { Store } from "./graph/store.ts";
 import { didYouMean } from "./graph/suggestions.ts";
+import type { HubOptions } from "./hub/resolve.ts";
 import { memoryLimits } from "./memory/limits.ts";
 import { planMemory, type PlanWithMemory } from "./memory/plan_memory.ts";
 import { RunFolder } from "./reports/run_folder.ts";
@@ -69,6 +70,11 @@ export interface PlanOptions {
    * @default the stages of Equipoise
    */
   readonly stages?: string;
+  /**
+   * How models and data on the Hugging Face Hub are downloaded, which planning does: who is told of
+   * progress, what ends it, and, instead of the environment, where the cache is.
+   */
+  readonly hub?: HubOptions;
 }
 
 /** How to run an experiment. */
@@ -207,7 +213,12 @@ async function plannedIn(
   options: PlanOptions,
 ): Promise<PlanWithMemory> {
   const stages = await importStages(options.stages ?? DEFAULT_STAGES);
-  const plan = await makePlan(experiment, { stages, store, device: () => plannedDevice(options) });
+  const plan = await makePlan(experiment, {
+    stages,
+    store,
+    device: () => plannedDevice(options),
+    ...(options.hub ? { hub: options.hub } : {}),
+  });
   const { device } = plan;
   const model = device !== null && computes(plan)
     ? await memoryModelOf(device.name as Exclude<DeviceName, "auto">)

@@ -1,6 +1,6 @@
 /**
- * Where data comes from: turns the reference a user wrote (a path, a glob, `npm:package/glob`) into
- * absolute paths.
+ * Where data comes from: turns the reference a user wrote (a path, a glob, `npm:package/glob`,
+ * `hf:org/name`) into absolute paths.
  *
  * @module
  */
@@ -10,6 +10,8 @@ import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
 import { statOrNull } from "../formats/files.ts";
+import { isHubReference } from "../hub/reference.ts";
+import { type HubOptions, resolveHub } from "../hub/resolve.ts";
 
 /** The folder of this repository: its `node_modules` is searched last. */
 const REPOSITORY = fileURLToPath(new URL("../../", import.meta.url));
@@ -24,33 +26,39 @@ export interface ResolvedSource {
   readonly paths: readonly string[];
   /** Folder that names in a list are relative to. */
   readonly root: string;
+  /**
+   * Of a folder in the cache of the Hub: its files that count, absolute and sorted. Other programs
+   * may put more into it, which all others may ignore.
+   */
+  readonly files?: readonly string[];
 }
 
 /**
  * Absolute paths of a reference: one file, one folder, or the sorted files that a glob matches.
  *
- * @param reference A path or glob, relative to `folder`, or `npm:package/path-or-glob`.
+ * @param reference A path or glob, relative to `folder`; `npm:package/path-or-glob`; or
+ * `hf:org/name[@revision][/path-or-glob]`, for a data set behind `hf:datasets/`, which is downloaded
+ * where the cache lacks it.
  * @param folder Folder of the experiment file.
+ * @param hub How to download.
  * @throws {UserError} If there is no such file, the glob matches nothing, the npm package is not
- * installed, or the reference needs a download.
+ * installed, or the download fails.
  */
 export async function resolveSource(
   reference: string,
   folder: string,
+  hub: HubOptions = {},
 ): Promise<readonly string[]> {
-  return (await describeSource(reference, folder)).paths;
+  return (await describeSource(reference, folder, hub)).paths;
 }
 
 /** Like {@linkcode resolveSource}, with what kind of thing the reference is. */
 export async function describeSource(
   reference: string,
   folder: string,
+  hub: HubOptions = {},
 ): Promise<ResolvedSource> {
-  if (reference.startsWith("hf:")) {
-    throw new UserError(
-      `"${reference}" is on the Hugging Face Hub, and this version has no Hub client: download it and give the path of the local folder`,
-    );
-  }
+  if (isHubReference(reference)) return await hubSource(reference, hub);
   if (reference === "") throw new UserError("The path of a data source is empty: give a file");
   const path = reference.startsWith("npm:")
     ? await npmPath(reference, folder)
@@ -74,6 +82,11 @@ export async function describeSource(
     throw new UserError(`The pattern "${reference}" matches no file (searched in ${root})`);
   }
   return { kind: "list", paths: paths.sort(byCodeUnits), root };
+}
+
+async function hubSource(reference: string, options: HubOptions): Promise<ResolvedSource> {
+  const { kind, root, files } = await resolveHub(reference, options);
+  return kind === "folder" ? { kind, root, paths: [root], files } : { kind, root, paths: files };
 }
 
 /** Order of strings that no locale changes. */

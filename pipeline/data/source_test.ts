@@ -68,7 +68,7 @@ for (
     ["nowhere/*.csv", /matches no file/],
     ["npm:not-installed/x", /package "not-installed".*deno install/],
     ["npm:", /package "" of "npm:"/],
-    ["hf:org/name", /no Hub client.*local folder/],
+    ["hf:org/name/../x", /climbs|part, "\."/],
     ["", /empty/],
   ] as const
 ) {

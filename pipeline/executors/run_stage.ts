@@ -8,7 +8,12 @@ import process from "node:process";
 import type { Device, DeviceInfo } from "../../kernels/device.ts";
 import { resolveSource } from "../data/source.ts";
 import { UserError } from "../errors.ts";
-import { type Manifest, type PeakMemory, storeMetric } from "../graph/manifest.ts";
+import {
+  type Manifest,
+  type PeakMemory,
+  pinnedReferences,
+  storeMetric,
+} from "../graph/manifest.ts";
 import { digestSource } from "../graph/source_digest.ts";
 import type { Progress, Stage, StageOutcome } from "../graph/stage.ts";
 import type { Store, Workspace } from "../graph/store.ts";
@@ -82,6 +87,7 @@ async function fill(
   const input = identity.upstream[0];
   const memory = sampleMemory();
   const resolved = new Set<string>();
+  const pinned = pinnedReferences([...task.upstream, identity].map(({ sources }) => sources));
   let loan: DeviceScope | null = null;
   let info: DeviceInfo | null = null;
   let outcome: StageOutcome;
@@ -97,7 +103,7 @@ async function fill(
       artifact: (key) => store.artifact(key),
       resolve: ({ reference }) => {
         resolved.add(reference);
-        return resolveSource(reference, task.folder);
+        return resolveSource(pinned.get(reference) ?? reference, task.folder);
       },
       folder: workspace.folder,
       checkpoint: workspace.checkpoint,
@@ -148,9 +154,9 @@ async function checkSources(
 ): Promise<void> {
   const own = { node: task.id, sources: task.identity.sources };
   for (const { node, sources } of [own, ...task.upstream]) {
-    for (const [path, { reference, sha256 }] of Object.entries(sources)) {
+    for (const [path, { reference, pinned = reference, sha256 }] of Object.entries(sources)) {
       if (sources !== own.sources && !resolved.has(reference)) continue;
-      if (await digestSource(reference, task.folder, store.index) === sha256) continue;
+      if (await digestSource(pinned, task.folder, store.index) === sha256) continue;
       throw new UserError(
         `"${reference}" (${node}.${path}) changed while the stage ran: run the same command again`,
       );

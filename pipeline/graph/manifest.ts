@@ -148,6 +148,21 @@ function keyedParameters(identity: StageIdentity): unknown {
   return parameters;
 }
 
+/**
+ * What is read in place of each reference that stands for something else tomorrow: a branch on the Hub
+ * is the commit that was planned with.
+ */
+export function pinnedReferences(
+  sources: Iterable<Readonly<Record<string, SourceDigest>>>,
+): Map<string, string> {
+  const digests = [...sources].flatMap((byPath) => Object.values(byPath));
+  return new Map(
+    digests.flatMap(({ reference, pinned }) =>
+      pinned === undefined ? [] : [[reference, pinned] as const]
+    ),
+  );
+}
+
 /** Bytes of all files of a result. */
 export function sizeOfResult(manifest: Manifest): number {
   return manifest.files.reduce((sum, { size }) => sum + size, 0);

@@ -5,6 +5,8 @@
  */
 
 import { UserError } from "../errors.ts";
+import { HubPins } from "../hub/pins.ts";
+import type { HubOptions } from "../hub/resolve.ts";
 import {
   type Cell,
   ConfigurationError,
@@ -84,6 +86,8 @@ export interface PlanContext {
   readonly store: Store;
   /** The device that would run the stages; called, once, only if a key depends on it. */
   device(): Promise<PlannedDevice>;
+  /** How sources on the Hub are downloaded. */
+  readonly hub?: HubOptions;
 }
 
 /**
@@ -113,7 +117,8 @@ class Planner {
   readonly #context: PlanContext;
   readonly #stages: ReadonlyMap<string, Stage>;
   readonly #drafts = new Map<string, Draft>();
-  readonly #sources = new Map<string, Promise<string>>();
+  readonly #pins: HubPins;
+  readonly #sources = new Map<string, Promise<SourceDigest>>();
   /** By message with position: cells of a grid repeat their mistakes. */
   readonly #problems = new Map<string, Problem>();
 
@@ -121,6 +126,7 @@ class Planner {
     this.#experiment = experiment;
     this.#context = context;
     this.#stages = new Map(context.stages.map((stage) => [stage.name, stage]));
+    this.#pins = new HubPins(context.hub);
   }
 
   async planCell(cell: Cell): Promise<PlannedCell> {
@@ -215,7 +221,7 @@ class Planner {
     const sources: Record<string, SourceDigest> = {};
     for (const { reference, path } of stage.sources(node.parameters)) {
       try {
-        sources[path] = { reference, sha256: await this.#digest(reference) };
+        sources[path] = await this.#digest(reference);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         this.#report(`${node.name}.${path}`, error.message);
@@ -241,13 +247,17 @@ class Planner {
     return this.device.class;
   }
 
-  #digest(reference: string): Promise<string> {
-    let digest = this.#sources.get(reference);
-    if (digest === undefined) {
-      digest = digestSource(reference, this.#experiment.folder, this.#context.store.index);
-      this.#sources.set(reference, digest);
-    }
+  #digest(reference: string): Promise<SourceDigest> {
+    const digest = this.#sources.get(reference) ?? this.#digestNew(reference);
+    this.#sources.set(reference, digest);
     return digest;
+  }
+
+  async #digestNew(reference: string): Promise<SourceDigest> {
+    const { folder } = this.#experiment;
+    const pinned = await this.#pins.pin(reference);
+    const sha256 = await digestSource(pinned ?? reference, folder, this.#context.store.index);
+    return { reference, sha256, ...(pinned === null ? {} : { pinned }) };
   }
 
   #report(path: string, message: string): void {

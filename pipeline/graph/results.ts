@@ -15,6 +15,7 @@ import {
   loadMetric,
   type Manifest,
   type PeakMemory,
+  type SourceDigest,
   type StoredMetric,
 } from "./manifest.ts";
 import type { Plan, PlannedCell, PlannedStage } from "./plan.ts";
@@ -125,7 +126,7 @@ export interface RunProvenance {
   /** ISO 8601, UTC. */
   readonly finished: string;
   /** Everything read from outside the store. */
-  readonly data: readonly { readonly reference: string; readonly sha256: string }[];
+  readonly data: readonly SourceDigest[];
 }
 
 /** Collects the results of a run from the store. */
@@ -257,14 +258,12 @@ function largest(left: PeakMemory | null, right: PeakMemory): PeakMemory {
   return { host: Math.max(left.host, right.host), device };
 }
 
-function dataOf(plan: Plan): { reference: string; sha256: string }[] {
-  const data = new Map<string, string>();
+function dataOf(plan: Plan): SourceDigest[] {
+  const data = new Map<string, SourceDigest>();
   for (const { identity } of plan.stages) {
-    for (const { reference, sha256 } of Object.values(identity.sources)) {
-      data.set(reference, sha256);
-    }
+    for (const source of Object.values(identity.sources)) data.set(source.reference, source);
   }
-  return [...data].map(([reference, sha256]) => ({ reference, sha256 }));
+  return [...data.values()];
 }
 
 function mapValues<From, To>(

@@ -36,9 +36,9 @@ export async function digestSource(
   folder: string,
   cache: DigestCache,
 ): Promise<string> {
-  const { kind, paths, root } = await describeSource(reference, folder);
+  const { kind, paths, root, files: counted } = await describeSource(reference, folder);
   if (kind === "file") return await cachedDigest(paths[0] as string, cache);
-  const files = kind === "folder" ? await filesBelow(root) : paths;
+  const files = kind === "folder" ? counted ?? await filesBelow(root) : paths;
   const entries: [name: string, sha256: string][] = [];
   for (const path of files) {
     entries.push([relative(root, path).replaceAll(sep, "/"), await cachedDigest(path, cache)]);

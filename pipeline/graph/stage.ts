@@ -36,6 +36,8 @@ export interface SourceDigest {
   readonly reference: string;
   /** Hexadecimal SHA-256 of its content. */
   readonly sha256: string;
+  /** The reference with the commit that its revision stood for, of one on the Hub: what is read. */
+  readonly pinned?: string;
 }
 
 /** A stage whose result another one reads, directly or through further stages. */

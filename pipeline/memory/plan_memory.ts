@@ -9,6 +9,7 @@ import type { MemoryModel } from "../../kernels/counting/memory_model.ts";
 import { resolveSource } from "../data/source.ts";
 import { UserError } from "../errors.ts";
 import type { Problem } from "../graph/experiment.ts";
+import { pinnedReferences } from "../graph/manifest.ts";
 import type { Plan, PlannedStage } from "../graph/plan.ts";
 import type { Forecast, Stage } from "../graph/stage.ts";
 import type { MemoryLimits } from "./limits.ts";
@@ -141,10 +142,12 @@ class Forecasts {
   readonly #plan: Plan;
   readonly #stages: ReadonlyMap<string, Stage>;
   readonly #planned = new Map<string, Promise<Forecast | null>>();
+  readonly #pinned: ReadonlyMap<string, string>;
 
   constructor(plan: Plan, stages: readonly Stage[]) {
     this.#plan = plan;
     this.#stages = new Map(stages.map((stage) => [stage.name, stage]));
+    this.#pinned = pinnedReferences(plan.stages.map(({ identity }) => identity.sources));
   }
 
   /** Null if the stage, or one that it reads, has no forecast. */
@@ -166,7 +169,11 @@ class Forecasts {
       return await stage.forecast({
         parameters: { ...parameters as object, ...changes.get(key) },
         input: input?.outline ?? null,
-        resolve: ({ reference }) => resolveSource(reference, this.#plan.experiment.folder),
+        resolve: ({ reference }) =>
+          resolveSource(
+            this.#pinned.get(reference) ?? reference,
+            this.#plan.experiment.folder,
+          ),
       });
     } catch (error) {
       return nullIfExpected(error);

@@ -1,0 +1,36 @@
+/**
+ * One commit for each revision, however many references name it.
+ *
+ * @module
+ */
+
+import { isHubReference, parseHubReference, repositoryText, withRevision } from "./reference.ts";
+import { type HubOptions, resolveCommit, resolveHub } from "./resolve.ts";
+
+/** The commits of one plan: a branch that moves meanwhile does not tear it apart. */
+export class HubPins {
+  readonly #options: HubOptions;
+  readonly #commits = new Map<string, Promise<string>>();
+
+  /** Asks nobody yet. */
+  constructor(options: HubOptions = {}) {
+    this.#options = options;
+  }
+
+  /**
+   * The reference with the commit that its revision stands for, whose files are then in the cache;
+   * null for a reference that is not to the Hub.
+   *
+   * @throws {UserError} As `resolveHub`.
+   */
+  async pin(text: string): Promise<string | null> {
+    if (!isHubReference(text)) return null;
+    const reference = parseHubReference(text);
+    const branch = `${repositoryText(reference)}@${reference.revision}`;
+    const commit = this.#commits.get(branch) ?? resolveCommit(text, this.#options);
+    this.#commits.set(branch, commit);
+    const pinned = withRevision(reference, await commit).text;
+    await resolveHub(pinned, this.#options);
+    return pinned;
+  }
+}

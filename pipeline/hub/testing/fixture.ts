@@ -1,0 +1,81 @@
+/**
+ * What tests of the Hub client share: a cache that is empty, a fake Hub, and a clock.
+ *
+ * @module
+ */
+
+import { join, relative } from "node:path";
+import type { HubOptions } from "../resolve.ts";
+import { type HubSettings, hubSettings } from "../settings.ts";
+import { FakeClock } from "./fake_clock.ts";
+import { FakeHub } from "./fake_hub.ts";
+import type { FakeRepository } from "./fake_repository.ts";
+
+/** One test's world. */
+export interface Fixture {
+  readonly hub: FakeHub;
+  readonly clock: FakeClock;
+  /** Folder of the cache. */
+  readonly cache: string;
+  /** Sentences that a person would have seen. */
+  readonly notices: string[];
+  /** Options of a client in this world; settings may differ. */
+  options(settings?: Partial<HubSettings>): HubOptions & { readonly settings: HubSettings };
+}
+
+/** Runs a test with a fake Hub that has these repositories; everything is gone afterwards. */
+export async function withHub(
+  repositories: readonly FakeRepository[],
+  test: (fixture: Fixture) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.realPath(await Deno.makeTempDir());
+  const cache = join(folder, "hub");
+  const clock = new FakeClock();
+  const notices: string[] = [];
+  try {
+    await using hub = new FakeHub(...repositories);
+    const settings = hubSettings(
+      { HF_HUB_CACHE: cache, HF_HOME: folder, HF_ENDPOINT: hub.endpoint },
+      () => true,
+    );
+    await test({
+      hub,
+      clock,
+      cache,
+      notices,
+      options: (changes) => ({
+        settings: { ...settings, ...changes },
+        clock,
+        random: () => 0.5,
+        notice: (text) => notices.push(text),
+      }),
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Paths of everything below a folder that is no folder, sorted; links end in "@". */
+export async function namesBelow(folder: string): Promise<string[]> {
+  const names: string[] = [];
+  const walk = async (path: string): Promise<void> => {
+    for await (const { name, isDirectory, isSymlink } of Deno.readDir(path)) {
+      const below = join(path, name);
+      if (isDirectory) await walk(below);
+      else names.push(relative(folder, below) + (isSymlink ? "@" : ""));
+    }
+  };
+  await walk(folder).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  return names.sort();
+}
+
+/** Bytes that repeat nowhere. */
+export function someBytes(count: number): Uint8Array<ArrayBuffer> {
+  let state = 1;
+  return Uint8Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 24;
+  });
+}

@@ -69,7 +69,7 @@ export async function plotTimes(report: Pick<BenchmarkReport, "results">): Promi
       type: "nominal",
       sort: null,
       scale: { domain: [...names, "size³"], range: [...COLORS.slice(0, names.length), GRAY] },
-      legend: { orient: "right", title: null },
+      legend: { orient: "right", title: null, labelLimit: 280 },
     },
   } as const;
   return (await renderSvg({

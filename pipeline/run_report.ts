@@ -4,13 +4,12 @@
  * @module
  */
 
-import { dirname, join, resolve } from "node:path";
-import { fromCaller } from "./caller.ts";
+import { dirname, join } from "node:path";
 import { UserError } from "./errors.ts";
 import { storeFolder } from "./experiment.ts";
+import { findRun } from "./find_run.ts";
 import { readJson, statOrNull } from "./formats/files.ts";
-import { ConfigurationError } from "./graph/experiment.ts";
-import { readResults, type Results } from "./graph/results.ts";
+import type { Results } from "./graph/results.ts";
 import { Store } from "./graph/store.ts";
 import { replaceTextFile } from "./graph/store_files.ts";
 import { htmlReport } from "./reports/html_report.ts";
@@ -36,18 +35,6 @@ export async function writeReport(target: string, out: string): Promise<string> 
   const path = join(folder, "report.html");
   await replaceTextFile(path, page);
   return path;
-}
-
-function findRun(target: string, out: string): { folder: string; results: Results } {
-  for (const folder of [fromCaller(target), resolve(out, target)]) {
-    const results = readResults(join(folder, "results.json"));
-    if (results !== null) return { folder, results };
-  }
-  throw new ConfigurationError([{
-    position: null,
-    message: `There is no run "${target}" here or in ${out}: give the folder that holds its ` +
-      `results.json, or run \`deno task experiment\` first`,
-  }]);
 }
 
 function readPlan(path: string): readonly PlanRecord[] {

@@ -90,13 +90,13 @@ export function endTokens(folder: string, tokenizer: Tokenizer): Set<number> {
 }
 
 /** Tokens of a text that goes on: without the end that some tokenizers add. */
-function promptTokens(tokenizer: Tokenizer, prompt: string): Uint32Array {
+export function promptTokens(tokenizer: Tokenizer, prompt: string): Uint32Array {
   const ids = tokenizer.encode(prompt);
   return ids.length > 1 && ids.at(-1) === tokenizer.eosId ? ids.subarray(0, -1) : ids;
 }
 
 /** The text of a continuation while its tokens come. */
-class Continuation {
+export class Continuation {
   readonly #tokenizer: Tokenizer;
   readonly #prompt: Uint32Array;
   readonly #promptText: string;

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { BYTE_CHARACTERS, spellBytes } from "./tokenizers/byte_characters.ts";
+
 /** How GPT-2 cuts text into words, the longest units that merges may build. */
 const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
 
@@ -59,27 +61,15 @@ export function trainByteLevelBpe(
   options: ByteLevelBpeOptions,
 ): TokenizerFiles {
   const { vocabSize, bosToken = "<|begin|>", eosToken = "<|end|>" } = options;
-  const characters = byteCharacters();
-  const tokens = [bosToken, eosToken, ...[...characters].sort()];
+  const tokens = [bosToken, eosToken, ...[...BYTE_CHARACTERS].sort()];
   if (!(vocabSize >= tokens.length)) {
     throw new RangeError(
       `Cannot train a vocabulary of ${vocabSize} tokens: the special tokens and all bytes take ` +
         `${tokens.length}`,
     );
   }
-  const merges = mergePairs(countWords(texts, characters), tokens, vocabSize);
+  const merges = mergePairs(countWords(texts), tokens, vocabSize);
   return describe(tokens, merges, bosToken, eosToken);
-}
-
-/** Printable stand-ins for the 256 bytes: a byte's own Latin-1 character, or one past U+00FF. */
-function byteCharacters(): string[] {
-  const isPrintable = (byte: number) =>
-    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
-  let next = 0x100;
-  return Array.from(
-    { length: 256 },
-    (_, byte) => String.fromCharCode(isPrintable(byte) ? byte : next++),
-  );
 }
 
 /** A distinct word of the corpus. */
@@ -89,14 +79,12 @@ interface Word {
 }
 
 /** Counts distinct words and spells them in byte characters. */
-function countWords(texts: Iterable<string>, characters: readonly string[]): Map<string, number> {
+function countWords(texts: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const text of texts) {
     for (const [word] of text.matchAll(WORDS)) counts.set(word, (counts.get(word) ?? 0) + 1);
   }
-  const encoder = new TextEncoder();
-  const spell = (word: string) => Array.from(encoder.encode(word), (byte) => characters[byte]);
-  return new Map([...counts].map(([word, count]) => [spell(word).join(""), count]));
+  return new Map([...counts].map(([word, count]) => [spellBytes(word), count]));
 }
 
 /** Extends `tokens` to `vocabSize` and returns the merges that made the new ones. */

@@ -1,15 +1,15 @@
 /**
- * Tokenizers of Hugging Face folders: `tokenizer.json` and `tokenizer_config.json` through
- * `@huggingface/tokenizers`.
+ * Tokenizers of model folders: `tokenizer.json`, SentencePiece's `tokenizer.model`, files of tiktoken,
+ * and GPT-2's `vocab.json` with `merges.txt`.
  *
  * @module
  */
 
-import { join } from "node:path";
-import { PreTokenizer, Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { UserError } from "../errors.ts";
-import { readJsonOrNull } from "../formats/files.ts";
-import { BpePieces } from "./bpe_pieces.ts";
+import { TokenizerBackend } from "./tokenizers/backend.ts";
+import { JsonTokenizer } from "./tokenizers/hugging_face/tokenizer_json.ts";
+import { openTokenizer } from "./tokenizers/open_tokenizer.ts";
+import type { TokenizerConfig } from "./tokenizers/tokenizer_config.ts";
 
 /**
  * Text to token ids and back.
@@ -29,78 +29,94 @@ import { BpePieces } from "./bpe_pieces.ts";
 export class Tokenizer {
   /** One more than the largest token id. */
   readonly vocabSize: number;
-  /** Id of the token that begins a text, if `tokenizer_config.json` names one. */
+  /** Id of the token that begins a text, if the folder names one. */
   readonly bosId: number | null;
-  /** Id of the token that ends a text, if `tokenizer_config.json` names one. */
+  /** Id of the token that ends a text, if the folder names one. */
   readonly eosId: number | null;
-  /** Id of the padding token, if `tokenizer_config.json` names one. */
+  /** Id of the padding token, if the folder names one. */
   readonly padId: number | null;
-  readonly #name: string;
-  readonly #tokenizer: HuggingFaceTokenizer;
-  readonly #cleansUpSpaces: boolean;
+  /** Id of the token that stands for what the vocabulary cannot spell, if it has one. */
+  readonly unknownId: number | null;
+  readonly #backend: TokenizerBackend;
   readonly #modelVocabSize: number;
+  #unknownCount = 0;
 
   /**
    * Builds a tokenizer from the contents of its files.
    *
-   * @param tokenizer The object in a `tokenizer.json`.
+   * @param tokenizer The object in a `tokenizer.json`, or a tokenizer of another kind.
    * @param config The object in a `tokenizer_config.json`.
    * @param name What to call it in messages.
    * @param modelVocabSize Rows of the model's embedding; ids beyond are refused where a text has them.
    * @throws {UserError} If the tokenizer is of an unknown kind, or lacks a token that the
    * configuration names.
    */
-  constructor(tokenizer: object, config: object, name = "tokenizer", modelVocabSize = Infinity) {
-    this.#name = name;
+  constructor(
+    tokenizer: object | TokenizerBackend,
+    config: object = {},
+    name = "tokenizer",
+    modelVocabSize = Infinity,
+  ) {
+    const backend = tokenizer instanceof TokenizerBackend
+      ? tokenizer
+      : new JsonTokenizer(tokenizer, config as TokenizerConfig, name);
+    const { bos, eos, pad } = backend.roles;
+    this.#backend = backend;
     this.#modelVocabSize = modelVocabSize;
-    try {
-      this.#tokenizer = new HuggingFaceTokenizer(tokenizer, config);
-      if (mergesWholeTexts(tokenizer)) {
-        this.#tokenizer.pre_tokenizer = new PieceSplitter(tokenizer.model.merges);
-      }
-    } catch (error) {
-      throw new UserError(
-        `${name}: not a usable tokenizer.json (${error instanceof Error ? error.message : error})`,
-      );
-    }
-    const ids = this.#tokenizer.get_vocab(true).values();
-    this.vocabSize = 1 + ids.reduce((largest, id) => Math.max(largest, id), -1);
-    const settings = config as Record<string, unknown>;
-    this.bosId = this.#specialId(settings, "bos_token");
-    this.eosId = this.#specialId(settings, "eos_token");
-    this.padId = this.#specialId(settings, "pad_token");
-    this.#cleansUpSpaces = settings.clean_up_tokenization_spaces === true;
+    this.vocabSize = backend.vocabSize;
+    this.unknownId = backend.unknownId;
+    this.bosId = bos;
+    this.eosId = eos;
+    this.padId = pad;
+    // Others may lie beyond the model, which never reads them; this one is appended to texts.
+    if (eos !== null) this.#check([eos]);
   }
 
   /**
-   * Reads the tokenizer of a model folder. Without a `tokenizer_config.json`, no special token is
-   * known by its role.
+   * Reads the tokenizer of a model folder: `tokenizer.json`, or else SentencePiece's `tokenizer.model`,
+   * a file of tiktoken, or `vocab.json` with `merges.txt`. Without a `tokenizer_config.json`, a
+   * `tokenizer.json` knows no special token by its role.
    *
    * @param modelVocabSize As for the constructor.
-   * @throws {UserError} If a file is missing, is not JSON, or is no tokenizer.
+   * @throws {UserError} If there is no such file, or it is no tokenizer.
    */
   static open(folder: string, modelVocabSize = Infinity): Tokenizer {
-    const path = join(folder, "tokenizer.json");
-    const tokenizer = readJsonOrNull(path);
-    if (tokenizer === null) {
-      throw new UserError(
-        `${folder}: there is no tokenizer.json; add the one of the model to the folder that the ` +
-          `experiment starts from`,
-      );
-    }
-    const config = readJsonOrNull(join(folder, "tokenizer_config.json")) ?? {};
-    return new Tokenizer(tokenizer, config, path, modelVocabSize);
+    return new Tokenizer(openTokenizer(folder), {}, folder, modelVocabSize);
+  }
+
+  /** Whether {@linkcode Tokenizer.encode} puts BOS before a text. */
+  get addsBos(): boolean {
+    return this.bosId !== null && this.#backend.encode("", true)[0] === this.bosId;
+  }
+
+  /** How many unknown tokens all texts had until now. */
+  get unknownCount(): number {
+    return this.#unknownCount;
   }
 
   /**
-   * Ids of a text after the tokenizer's own post-processor, which adds BOS and EOS where the model
-   * wants them.
+   * Ids of a text as the model wants it: with BOS and EOS where its files say so.
    *
-   * @throws {UserError} If the post-processor adds a token that the vocabulary lacks, or the text has
-   * one that the model lacks.
+   * @param options.addBos Whether BOS goes before the text, whatever the files say; nothing else is
+   * put around it then.
+   * @throws {UserError} If the files name no BOS that is asked for, the vocabulary cannot spell the
+   * text and has no unknown token, or the text has a token that the model lacks.
    */
-  encode(text: string): Uint32Array<ArrayBuffer> {
-    return this.#encode(text, true);
+  encode(text: string, options: { readonly addBos?: boolean } = {}): Uint32Array<ArrayBuffer> {
+    const { addBos } = options;
+    if (addBos === undefined) return this.#encode(text, true);
+    if (!addBos) return this.#encode(text, false);
+    if (this.bosId === null) {
+      throw new UserError(
+        `${this.#backend.name}: a text is to begin with BOS, but the folder names none; set ` +
+          `bos_token in tokenizer_config.json`,
+      );
+    }
+    const ids = this.#encode(text, false);
+    const withBos = new Uint32Array(1 + ids.length);
+    withBos[0] = this.bosId;
+    withBos.set(ids, 1);
+    return withBos;
   }
 
   /** Ids of a text alone, to be placed after others; throws as {@linkcode Tokenizer.encode}. */
@@ -119,70 +135,25 @@ export class Tokenizer {
     options: { readonly skipSpecialTokens?: boolean } = {},
   ): string {
     const list = [...ids];
-    return list.length === 0 ? "" : this.#tokenizer.decode(list, {
-      skip_special_tokens: options.skipSpecialTokens ?? false,
-      clean_up_tokenization_spaces: this.#cleansUpSpaces,
-    });
+    return list.length === 0 ? "" : this.#backend.decode(list, options.skipSpecialTokens ?? false);
   }
 
   #encode(text: string, addSpecialTokens: boolean): Uint32Array<ArrayBuffer> {
-    const { ids, tokens } = this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
-    const unknown = ids.findIndex((id) => id === undefined);
-    if (unknown !== -1) {
-      throw new UserError(
-        `${this.#name}: the tokenizer makes the token "${tokens[unknown]}", which is not in its ` +
-          `vocabulary; tokenizer.json contradicts itself`,
-      );
+    // UTF-8 knows no lone surrogates.
+    const ids = this.#backend.encode(text.toWellFormed(), addSpecialTokens);
+    this.#check(ids);
+    if (this.unknownId !== null) {
+      for (const id of ids) if (id === this.unknownId) this.#unknownCount++;
     }
-    ids.forEach((id, index) => this.#checkId(id, tokens[index]));
     return Uint32Array.from(ids);
   }
 
-  #checkId(id: number, token: unknown): void {
-    if (id < this.#modelVocabSize) return;
+  #check(ids: readonly number[]): void {
+    const id = ids.find((id) => id >= this.#modelVocabSize);
+    if (id === undefined) return;
     throw new UserError(
-      `${this.#name}: the token "${token}" has id ${id}, but the model has only ` +
-        `${this.#modelVocabSize} tokens (vocab_size); give the model its own tokenizer`,
+      `${this.#backend.name}: the token "${this.#backend.token(id)}" has id ${id}, but the model ` +
+        `has only ${this.#modelVocabSize} tokens (vocab_size); give the model its own tokenizer`,
     );
   }
-
-  #specialId(config: Record<string, unknown>, role: string): number | null {
-    const token = config[role] ?? null;
-    if (token === null) return null;
-    const content = typeof token === "object" ? (token as { content?: unknown }).content : token;
-    const id = typeof content === "string" ? this.#tokenizer.token_to_id(content) : undefined;
-    if (id === undefined) {
-      throw new UserError(
-        `${this.#name}: tokenizer_config.json has ${role} ${JSON.stringify(content)}, which is ` +
-          `not in the vocabulary`,
-      );
-    }
-    // Others may lie beyond the model, which never reads them; this one is appended to texts.
-    if (role === "eos_token") this.#checkId(id, content);
-    return id;
-  }
-}
-
-/** {@linkcode BpePieces} as the library wants it. */
-class PieceSplitter extends PreTokenizer {
-  readonly #pieces: BpePieces;
-
-  constructor(merges: Iterable<unknown>) {
-    super();
-    this.#pieces = new BpePieces(merges);
-  }
-
-  override pre_tokenize_text(text: string): string[] {
-    return this.#pieces.split(text);
-  }
-}
-
-/** Whether a tokenizer merges a whole text as one word, by plain byte-pair encoding. */
-function mergesWholeTexts(tokenizer: object): tokenizer is { model: { merges: unknown[] } } {
-  const { pre_tokenizer: preTokenizer, model } = tokenizer as {
-    pre_tokenizer?: unknown;
-    model?: Record<string, unknown>;
-  };
-  return preTokenizer === null && model?.type === "BPE" && Array.isArray(model.merges) &&
-    !model.end_of_word_suffix && !model.continuing_subword_prefix;
 }

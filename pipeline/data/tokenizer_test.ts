@@ -78,7 +78,7 @@ Deno.test("Tokenizer.open() refuses missing and broken files", async () => {
       (error) => error instanceof UserError && message.test(error.message),
     );
   try {
-    refuses(/there is no tokenizer.json/);
+    refuses(/there is no tokenizer \(looked for tokenizer.json, tokenizer.model, .*vocab.json with merges.txt/);
     write("tokenizer.json", "{");
     refuses(/tokenizer.json: not JSON/);
     write("tokenizer.json", "[]");

@@ -25,6 +25,7 @@ import { resolveNodes } from "./nodes.ts";
 import { applyOverrides } from "./overrides.ts";
 import { checkParameterPath, type NamedNode, type NamedParts } from "./path_checks.ts";
 import { ProblemList } from "./problems.ts";
+import { applyScale } from "./scale.ts";
 import { experimentShape, NAME } from "./schema.ts";
 import { jsonSchemaOf } from "./schema_paths.ts";
 import type { Stage } from "./stage.ts";
@@ -122,14 +123,15 @@ function build(
   options: ExperimentOptions,
   identity: Identity,
 ): Experiment {
-  const overridden = applyOverrides(
-    root,
-    options.set ?? [],
-    resolve(options.setFolder ?? "."),
+  const folder = resolve(options.setFolder ?? ".");
+  const scaled = applyScale(root, identity.name, options.set ?? [], folder, problems);
+  const overridden = applyOverrides(scaled.document, scaled.settings, folder, problems);
+  const name = nameOf(overridden, identity, problems);
+  const document = soundPart(
+    overridden,
+    identity.file === null ? [] : ["extends"],
     problems,
   );
-  const name = nameOf(overridden, identity, problems);
-  const document = soundPart(overridden, identity.file === null ? [] : ["extends"], problems);
   const stages = new Map(options.stages.map((stage) => [stage.name, stage]));
   const grid = expandGrid(document, problems);
   const environment = options.environment ?? readEnvironment;

@@ -43,7 +43,7 @@ table:
 `);
   assert.deepEqual(lines, [
     'own.yaml:2:1: Unknown key "sed"; did you mean "seed"? Allowed: extends, $schema, name, ' +
-    "description, seed, vars, graph, grid, zip, include, exclude, table",
+    "description, seed, vars, graph, grid, zip, include, exclude, table, scale, scales",
     'own.yaml:6:38: The variable \${modle} is not declared in vars; did you mean "model"?',
     "own.yaml:6:82: base.quantizer.bits must be 2, 3, 4 or 8: found 5",
     'own.yaml:6:85: Unknown key "grop_size" in base.quantizer with method "rtn"; did you mean ' +
@@ -196,7 +196,7 @@ Deno.test("experimentFromObject() names the path of every mistake", () => {
       {
         position: null,
         message: 'Unknown key "extends"; allowed: $schema, name, description, seed, vars, graph, ' +
-          "grid, zip, include, exclude, table",
+          "grid, zip, include, exclude, table, scale, scales",
       },
       { position: null, message: "base.model must be text: found 3" },
       { position: null, message: "base.quantizer.bits must be 2, 3, 4 or 8: found 5" },

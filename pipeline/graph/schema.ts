@@ -45,6 +45,12 @@ const shape = z.strictObject({
   exclude: z.array(assignment).describe("Cells of the grid to leave out, each as path: value.")
     .nullish(),
   table: table.describe("The table to print.").nullish(),
+  scale: z.string()
+    .describe('One of `scales`, or "full", the file as it stands; usually as --set scale=name.')
+    .nullish(),
+  scales: z.record(z.string(), z.record(z.string(), z.unknown()))
+    .describe("By name, what a scale changes: laid over the file as over one that it extends.")
+    .nullish(),
 });
 
 /** The top level of an experiment file after `extends`; the nodes of `graph` are checked by cell. */

@@ -16,7 +16,18 @@ export interface DataReference {
 
 /** References of data that stands at `path` of a stage's parameters. */
 export function dataSources(data: TrainingData, path: string): DataReference[] {
-  const [key, references] = "text" in data ? ["text", data.text] : ["jsonl", data.jsonl];
-  if (typeof references === "string") return [{ reference: references, path: `${path}.${key}` }];
-  return references.map((reference, index) => ({ reference, path: `${path}.${key}.${index}` }));
+  if ("text" in data) return listed(data.text, `${path}.text`);
+  if ("jsonl" in data) return listed(data.jsonl, `${path}.jsonl`);
+  const { rows, template } = data;
+  return [
+    ...listed(rows, `${path}.rows`),
+    ...(typeof template === "object" && "file" in template
+      ? listed(template.file, `${path}.template.file`)
+      : []),
+  ];
+}
+
+function listed(references: string | readonly string[], path: string): DataReference[] {
+  if (typeof references === "string") return [{ reference: references, path }];
+  return references.map((reference, index) => ({ reference, path: `${path}.${index}` }));
 }

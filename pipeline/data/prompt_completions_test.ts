@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { UserError } from "../errors.ts";
 import { trainByteLevelBpe } from "./byte_level_bpe.ts";
 import { loadDataset, TRAINING_DATA } from "./load_dataset.ts";
-import { JSONL_DATA, PromptCompletions } from "./prompt_completions.ts";
+import type { RowExamples } from "./examples/row_examples.ts";
+import { JSONL_DATA, loadPromptCompletions } from "./prompt_completions.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** Bytes and the given merges: BOS is 0, EOS 1, "!" 2, '"' 3, "#" 4, "$" 5. */
@@ -16,15 +17,15 @@ async function load(
   options: object = {},
   tokenizer = tokenizerOf(),
   length = 8,
-): Promise<PromptCompletions> {
+): Promise<RowExamples> {
   const path = await Deno.makeTempFile({ suffix: ".jsonl" });
   try {
     const text = lines.map((line) => typeof line === "string" ? line : JSON.stringify(line));
     await Deno.writeTextFile(path, text.join("\r\n"));
-    return await PromptCompletions.load(
+    return await loadPromptCompletions(
       JSONL_DATA.parse({ jsonl: "rows", ...options }),
       tokenizer,
-      { length },
+      length,
       () => Promise.resolve([path]),
     );
   } finally {
@@ -32,14 +33,14 @@ async function load(
   }
 }
 
-function rowsOf(dataset: PromptCompletions): string[] {
+function rowsOf(dataset: RowExamples): string[] {
   return Array.from({ length: dataset.size }, (_, index) => {
     const { tokens, targets } = dataset.example(index);
     return `${tokens.join(" ")} | ${targets.join(" ")}`;
   });
 }
 
-Deno.test("PromptCompletions learns the completion and EOS, and only these", async () => {
+Deno.test("loadPromptCompletions() learns the completion and EOS, and only these", async () => {
   const dataset = await load([
     { prompt: "!!", completion: '"#' },
     "",
@@ -57,7 +58,7 @@ Deno.test("PromptCompletions learns the completion and EOS, and only these", asy
   assert.throws(() => dataset.example(3), RangeError);
 });
 
-Deno.test("PromptCompletions reads other fields, templates, and does without EOS", async () => {
+Deno.test("loadPromptCompletions() reads other fields, templates, and does without EOS", async () => {
   assert.deepEqual(
     rowsOf(
       await load([{ q: "!", a: '"' }], {
@@ -74,14 +75,14 @@ Deno.test("PromptCompletions reads other fields, templates, and does without EOS
   );
 });
 
-Deno.test("PromptCompletions learns a token that joins prompt and completion", async () => {
+Deno.test("loadPromptCompletions() learns a token that joins prompt and completion", async () => {
   const merging = tokenizerOf(["ab ab ab"], 259); // "a b" is one token, 258
   assert.deepEqual(rowsOf(await load([{ prompt: "!a", completion: "b!" }], {}, merging)), [
     "0 2 258 2 1 | 0 0 1 1 1",
   ]);
 });
 
-Deno.test("PromptCompletions cuts long rows at their end and says so", async () => {
+Deno.test("loadPromptCompletions() cuts long rows at their end and says so", async () => {
   const dataset = await load(
     [{ prompt: "!!", completion: '"""' }, { prompt: "!", completion: "#" }],
     {},
@@ -89,10 +90,12 @@ Deno.test("PromptCompletions cuts long rows at their end and says so", async () 
     5,
   );
   assert.deepEqual(rowsOf(dataset), ["0 2 2 3 3 | 0 0 0 1 1", "0 2 4 1 | 0 0 1 1"]);
-  assert.deepEqual(dataset.remarks, ["1 of 2 rows were cut to 5 tokens"]);
+  assert.equal(dataset.remarks.length, 1);
+  assert.match(dataset.remarks[0] ?? "", /^1 of 2 rows were cut to 5 tokens \(.*\.jsonl:1\)$/);
+  assert.match(dataset.place(1), /\.jsonl:2$/);
 });
 
-Deno.test("PromptCompletions refuses or skips rows that have nothing to learn", async () => {
+Deno.test("loadPromptCompletions() refuses or skips rows that have nothing to learn", async () => {
   const good = { prompt: "!", completion: "#" };
   const cases: [object | string, RegExp][] = [
     ["{", /not JSON/],
@@ -112,16 +115,18 @@ Deno.test("PromptCompletions refuses or skips rows that have nothing to learn", 
     });
     const skipping = await load([row, good], { on_bad_row: "skip" });
     assert.deepEqual(rowsOf(skipping), ["0 2 4 1 | 0 0 1 1"]);
-    assert.deepEqual(skipping.remarks, ["1 of 2 rows were skipped"]);
+    assert.equal(skipping.remarks.length, 1);
+    assert.match(skipping.remarks[0] ?? "", /^1 of 2 rows were skipped: .*\.jsonl:1\)$/);
+    assert.match(skipping.remarks[0] ?? "", message);
     await assert.rejects(
       load([row], { on_bad_row: "skip" }),
       /rows has nothing to train on: all of its 1 rows were skipped/,
     );
   }
-  await assert.rejects(load([]), /nothing to train on: it has no rows/);
+  await assert.rejects(load([]), /\.jsonl is empty: there is no row in it/);
 });
 
-Deno.test("PromptCompletions needs an EOS to end completions with", async () => {
+Deno.test("loadPromptCompletions() needs an EOS to end completions with", async () => {
   const { tokenizer } = trainByteLevelBpe([], { vocabSize: 258 });
   const nameless = new Tokenizer(tokenizer, {});
   const rows = [{ prompt: "!", completion: "#" }];

@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { UserError } from "../errors.ts";
+import { readAllBytes } from "./tables/compression.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { readWordTag } from "./word_tag.ts";
 
@@ -43,7 +44,9 @@ export interface TextData {
 
 /** Schema of {@linkcode TextData}. */
 export const TEXT_DATA: z.ZodType<TextData> = z.strictObject({
-  text: REFERENCES.describe("Text files: a path, a glob, npm:name/glob, or a list of these"),
+  text: REFERENCES.describe(
+    "Text files: a path, a glob, npm:name/glob, or a list of these; also with .gz, .bz2 or .zst",
+  ),
   documents: DOCUMENTS.default("whole").describe(
     'What a document is: a "whole" file, each of its "lines", or what stands between the matches ' +
       "of a regular expression (flags g, m, u; write { split: word } for one of letters only)",
@@ -122,19 +125,17 @@ export function withEnd(ids: Uint32Array, eosId: number): Uint32Array {
 }
 
 /**
- * Reads a UTF-8 file; a byte order mark is dropped.
+ * Reads a UTF-8 file, decompressed if its name ends in `.gz`, `.bz2` or `.zst`; a byte order mark is
+ * dropped.
  *
  * @throws {UserError} If it cannot be read or is not UTF-8.
  */
 export async function readText(path: string): Promise<string> {
+  const bytes = await readAllBytes(path);
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(path));
-  } catch (error) {
-    if (error instanceof TypeError) {
-      throw new UserError(`${path}: not UTF-8 text; convert it, or name another file`);
-    }
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UserError(`Cannot read ${path}: ${reason}`);
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${path}: not UTF-8 text; convert it, or name another file`);
   }
 }
 

@@ -85,7 +85,7 @@ Deno.test("readDocuments() refuses data without text and files it cannot read", 
     await refuses("empty+blank", /The text data empty\+blank is empty/);
     await refuses("latin", /latin: not UTF-8/);
     await refuses("lost", /Cannot read .*lost/);
-    await refuses(".", /Cannot read/);
+    await refuses(".", /is a folder; name its files/);
   }));
 
 Deno.test("tokenizeDocuments() begins each document with BOS and ends it with EOS if asked", () =>

@@ -41,7 +41,7 @@ export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
   try {
     // createReadStream() would say so only in the middle of a stack of streams.
     if ((await stat(path)).isDirectory()) {
-      throw new UserError(`${path} is a folder; name its files, as with ${path}/*.jsonl`);
+      throw new UserError(`${path} is a folder; name its files, as with ${path}/*`);
     }
   } catch (error) {
     if (error instanceof UserError) throw error;
@@ -84,7 +84,12 @@ async function* readGzip(path: string): AsyncGenerator<Uint8Array> {
   const file = createReadStream(path);
   const unpacked = createGunzip();
   file.on("error", (error) => unpacked.destroy(error));
-  yield* file.pipe(unpacked) as Readable as AsyncIterable<Uint8Array>;
+  try {
+    yield* file.pipe(unpacked) as Readable as AsyncIterable<Uint8Array>;
+  } finally {
+    // Not all of it may be wanted.
+    file.destroy();
+  }
 }
 
 /** For formats whose decoders want all bytes at once. */

@@ -74,6 +74,9 @@ async function* parseRecords(path: string, delimiter: string): AsyncGenerator<Se
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     throw new UserError(`${path}:${nextLine}: ${faultOf(error)}`);
+  } finally {
+    // Closes the file if not all rows are wanted.
+    source.destroy();
   }
 }
 

@@ -19,12 +19,12 @@ export interface ReadTableOptions {
    */
   readonly format?: string;
   /**
-   * Called for every row that cannot be read (a line that is not JSON, too few columns); it is then
-   * left out.
+   * Called for every row that cannot be read (a line that is not JSON, too few columns), with its
+   * place and the reason; the row is then left out.
    *
    * @default throws the mistake
    */
-  readonly onBadRow?: (mistake: UserError) => void;
+  readonly onBadRow?: (place: string, message: string) => void;
 }
 
 /**
@@ -57,9 +57,8 @@ export async function* readTable(
     path,
     refuse(place, message) {
       isEmpty = false;
-      const mistake = new UserError(`${place}: ${message}`);
-      if (onBadRow === undefined) throw mistake;
-      onBadRow(mistake);
+      if (onBadRow === undefined) throw new UserError(`${place}: ${message}`);
+      onBadRow(place, message);
     },
   });
   for await (const row of rows) {

@@ -125,7 +125,8 @@ Deno.test("readTable() reads compressed tables and refuses parts of them", async
 Deno.test("readTable() names rows it cannot read, and goes on where it is told to", async () => {
   const mistakes: string[] = [];
   const options = {
-    onBadRow: ({ message }: UserError) => mistakes.push(message.replace(/^.*\//, "")),
+    onBadRow: (place: string, message: string) =>
+      mistakes.push(`${place.replace(/^.*\//, "")}: ${message}`),
   };
   assert.equal(
     await read("t.jsonl", '{"a":1}\n{"a"\n[2]\n{"a":3}\n', options),

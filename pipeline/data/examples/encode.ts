@@ -1,0 +1,121 @@
+/**
+ * From a text with marks to tokens with targets, checked: something is learned, and so is where to
+ * stop.
+ *
+ * @module
+ */
+
+import { UserError } from "../../errors.ts";
+import type { Example } from "../dataset.ts";
+import { BadRow } from "../importers/bad_row.ts";
+import type { MarkedText } from "../templates/marked_text.ts";
+import type { Tokenizer } from "../tokenizer.ts";
+import { withEnd } from "../text.ts";
+
+/** Prompt and completion as texts of their own. */
+export interface Halves {
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+/** Lengths of prompts and completions that are cut on their own, in tokens. */
+export interface HalfLengths {
+  readonly prompt: number;
+  readonly completion: number;
+}
+
+/**
+ * Tokens of a text, as one text. What is learned of it begins with the first token that differs from
+ * the text before it, tokenized alone, so that a token that joins both is learned.
+ *
+ * @param endsWithEos Whether a row without a token that ends its last turn gets EOS, and every turn
+ * must have one.
+ * @throws {BadRow} If nothing is learned, or a turn has no end.
+ * @throws {UserError} If EOS is wanted and the tokenizer names none.
+ */
+export function encodeMarked(
+  { text, learned, hasSpecialTokens }: MarkedText,
+  tokenizer: Tokenizer,
+  endsWithEos: boolean,
+): Example {
+  const encode = (part: string) =>
+    hasSpecialTokens ? tokenizer.encodeWithoutSpecialTokens(part) : tokenizer.encode(part);
+  if (learned.every(({ start, end }) => start === end)) {
+    throw new BadRow("the completion is empty: there is nothing to learn");
+  }
+  const open = learned.findIndex(({ isClosed }) => !isClosed);
+  if (endsWithEos && open !== -1 && open < learned.length - 1) {
+    throw new BadRow(
+      `what is learned in turn ${open + 1} does not end with a special token, so that the model ` +
+        `would not learn to stop; put {{ eos_token }} after it in the chat template (within ` +
+        `{% generation %}, where it has that), or set eos: false`,
+    );
+  }
+  const ids = encode(text);
+  const tokens = endsWithEos && open !== -1 ? withEnd(ids, eosOf(tokenizer)) : ids;
+  const targets = new Uint8Array(tokens.length);
+  for (const { start, end } of learned) {
+    const last = end === text.length
+      ? tokens.length
+      : agreement(encode(text.slice(0, end)), tokens);
+    targets.fill(1, Math.max(1, agreement(encode(text.slice(0, start)), tokens)), last);
+  }
+  return { tokens, targets };
+}
+
+/**
+ * Tokens of a prompt and of its completion, each tokenized and cut on its own, as QLoRA's code does
+ * (`source_max_len`, `target_max_len`).
+ *
+ * @throws As {@linkcode encodeMarked}.
+ */
+export function encodeHalves(
+  { prompt, completion }: Halves,
+  tokenizer: Tokenizer,
+  endsWithEos: boolean,
+  lengths: HalfLengths,
+): { readonly example: Example; readonly isCut: boolean } {
+  if (completion === "") throw new BadRow("the completion is empty: there is nothing to learn");
+  const read = tokenizer.encode(prompt);
+  const ids = tokenizer.encodeWithoutSpecialTokens(completion);
+  const learned = endsWithEos ? withEnd(ids, eosOf(tokenizer)) : ids;
+  const start = Math.min(read.length, lengths.prompt);
+  const length = start + Math.min(learned.length, lengths.completion);
+  const tokens = new Uint32Array(length);
+  tokens.set(read.subarray(0, start));
+  tokens.set(learned.subarray(0, length - start), start);
+  const targets = new Uint8Array(length).fill(1, Math.max(1, start));
+  const isCut = read.length > lengths.prompt || learned.length > lengths.completion;
+  return { example: { tokens, targets }, isCut };
+}
+
+/**
+ * The first `length` tokens of a row.
+ *
+ * @throws {BadRow} If there is nothing to learn in them.
+ */
+export function cutExample({ tokens, targets }: Example, length: number): Example {
+  const kept = targets.subarray(0, length);
+  if (!kept.includes(1)) {
+    throw new BadRow(
+      targets.includes(1)
+        ? `the prompt takes all ${length} tokens of a row: there is nothing to learn`
+        : "the row is a single token: there is nothing to learn",
+    );
+  }
+  return { tokens: tokens.subarray(0, length), targets: kept };
+}
+
+/** How many tokens two beginnings have in common. */
+function agreement(beginning: Uint32Array, tokens: Uint32Array): number {
+  const differing = beginning.findIndex((id, index) => id !== tokens[index]);
+  return differing === -1 ? beginning.length : differing;
+}
+
+function eosOf({ eosId }: Tokenizer): number {
+  if (eosId !== null) return eosId;
+  throw new UserError(
+    "Completions end with EOS, but the tokenizer_config.json of the model names no eos_token; " +
+      "set eos: false",
+  );
+}

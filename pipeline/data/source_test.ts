@@ -68,7 +68,7 @@ for (
     ["nowhere/*.csv", /matches no file/],
     ["npm:not-installed/x", /package "not-installed".*deno install/],
     ["npm:", /package "" of "npm:"/],
-    ["hf:org/name/../x", /climbs|part, "\."/],
+    ["hf:org/name/../x", /empty part, "\." or "\.\."; wanted hf:org\/name/],
     ["", /empty/],
   ] as const
 ) {

@@ -214,13 +214,20 @@ function explanationOf(headers: Headers, body: string): string {
     .replace(/[.;]$/, "").slice(0, MOST_EXPLANATION);
 }
 
-/** The innermost reason of an error of `fetch`, without addresses, which may be signed. */
+/**
+ * The reason of an error of `fetch`, which it gives as the innermost cause ("error sending request for
+ * url (...): client error (Connect): tcp connect error: Connection refused (os error 111)"), without
+ * addresses, which may be signed.
+ */
 function networkReason(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  let innermost = error;
+  while (innermost instanceof Error && innermost.cause instanceof Error) {
+    innermost = innermost.cause;
+  }
+  const text = innermost instanceof Error ? innermost.message : String(innermost);
   return text
-    .replace(/^error sending request( for url \([^)]*\))?:? ?/, "")
-    .replace(/^(from|for) .*?\) *: */, "")
-    .replace(/\(?https?:\/\/\S+/g, "")
+    .replace(/^.* for url \(.*?\):? ?/, "")
+    .replace(/https?:\/\/\S+/g, "(address)")
     .replace(/^client error \(\w+\): /, "")
-    .trim() || "no reason given";
+    .replace(/ \(os error \d+\)$/, "") || "no reason given";
 }

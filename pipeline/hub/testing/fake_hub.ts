@@ -32,7 +32,7 @@ export type Fault =
   | { readonly kind: "stall"; readonly stalled: () => void }
   /** Sends so many bytes, then nothing more. */
   | { readonly kind: "hang"; readonly bytes: number; readonly stalled: () => void }
-  /** Sends other content in place of the file's. */
+  /** Sends this in place of the file or of the JSON. */
   | { readonly kind: "content"; readonly content: Uint8Array<ArrayBuffer> }
   /** Sends the whole file where a range was asked for. */
   | { readonly kind: "no ranges" }
@@ -250,7 +250,9 @@ function refusal(status: number, code: string, message = ""): Response {
 
 function json(value: unknown, fault: Fault | null, headers = new Headers()): Response {
   headers.set("content-type", "application/json");
-  const body = new TextEncoder().encode(JSON.stringify(value));
+  const body = fault?.kind === "content"
+    ? fault.content
+    : new TextEncoder().encode(JSON.stringify(value));
   if (fault?.kind !== "cut") return new Response(body, { headers });
   headers.set("content-length", String(body.length));
   return new Response(brokenBody(body, fault.bytes, null), { headers });
@@ -303,20 +305,22 @@ function brokenBody(
   hang: { readonly stalled: () => void; readonly released: AbortSignal } | null,
 ): ReadableStream<Uint8Array> {
   let sent = false;
+  let close = () => {};
   return new ReadableStream({
     pull(controller) {
       if (!sent) {
         sent = true;
         if (count > 0) return controller.enqueue(bytes.subarray(0, count));
       }
-      if (hang === null) return controller.error(new Error("cut"));
+      // Shorter than its Content-Length: the server ends the connection.
+      if (hang === null) return controller.close();
+      close = () => controller.close();
+      hang.released.addEventListener("abort", () => close());
       hang.stalled();
-      return new Promise((resolve) =>
-        hang.released.addEventListener("abort", () => {
-          controller.error(new Error("released"));
-          resolve();
-        })
-      );
+      return new Promise(() => {});
+    },
+    cancel() {
+      close = () => {};
     },
   });
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { join, relative } from "node:path";
 import type { HubOptions } from "../resolve.ts";
 import { type HubSettings, hubSettings } from "../settings.ts";
@@ -78,4 +80,36 @@ export function someBytes(count: number): Uint8Array<ArrayBuffer> {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state >>> 24;
   });
+}
+
+/**
+ * Checks that no partial file is taken for a whole one: every blob is what its name says, every file
+ * of a snapshot is such a blob, and parts are beginnings of what they shall become.
+ *
+ * @returns Names of the parts.
+ */
+export async function checkCache(
+  cache: string,
+  repositories: readonly FakeRepository[],
+): Promise<string[]> {
+  const files = repositories.flatMap((repository) => repository.files);
+  const parts: string[] = [];
+  for (const name of await namesBelow(cache)) {
+    const path = join(cache, name.replace(/@$/, ""));
+    const [, digest, part] = /\/blobs\/([0-9a-f]+)(\.incomplete)?$/.exec(name) ?? [];
+    const content = Buffer.from(await Deno.readFile(path));
+    if (digest !== undefined) {
+      const whole = files.find(({ oid, lfs }) => (lfs ?? oid) === digest)?.content;
+      const expected = whole?.subarray(0, part === undefined ? undefined : content.length);
+      assert.ok(expected !== undefined && content.equals(expected), `${name} has other content`);
+      if (part !== undefined) parts.push(name);
+    }
+    const [, file] = /\/snapshots\/[0-9a-f]{40}\/(.*?)@?$/.exec(name) ?? [];
+    if (file === undefined) continue;
+    const candidates = files.filter((candidate) => candidate.path === file);
+    assert.ok(candidates.some((candidate) => content.equals(candidate.content)), name);
+  }
+  const left = (await namesBelow(cache)).filter((name) => name.endsWith(".tmp"));
+  assert.deepEqual(left, []);
+  return parts;
 }

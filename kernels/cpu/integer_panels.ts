@@ -7,9 +7,10 @@
 import type { IntegerBits } from "../device.ts";
 import { CHUNK } from "../packing.ts";
 import { codeAt, codesOfChunk, codesOfColumn } from "./decode.ts";
+import { packDecodedRows } from "./decoded_panels.ts";
 import { forEachPanel } from "./dense_panels.ts";
 import { at, type KernelBuilder, type LocalsOf } from "./kernel.ts";
-import { type Block, PANEL_BYTES } from "./product_block.ts";
+import type { Block } from "./product_block.ts";
 import { PANEL_STRIDE, TILE_COLUMNS } from "./tile.ts";
 import { type Expression, f32, f32x4, i32, i64, v128 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";
@@ -107,20 +108,7 @@ export function packIntegerRows(
   p: IntegerLocals,
   block: Block,
 ): void {
-  f.for(0, block.depth, 1, (step) => {
-    const row = f.let(i32.add(block.from, step));
-    f.for(0, block.columns, CHUNK, (offset) => {
-      const panel = i64.mul(i64.extendU(i32.shrU(offset, 4)), PANEL_BYTES);
-      const target = f.let(
-        i64.add(at(block.panels, step, PANEL_STRIDE), panel),
-      );
-      const column = f.let(i32.add(block.column, offset));
-      decodeChunk(f, bits, p, row, column, (vector, lane) => {
-        const panelOfLane = lane < TILE_COLUMNS ? 0 : PANEL_BYTES;
-        f.do(v128.store(target, vector, panelOfLane + 4 * (lane % TILE_COLUMNS)));
-      });
-    });
-  });
+  packDecodedRows(f, block, (row, column, store) => decodeChunk(f, bits, p, row, column, store));
 }
 
 /** The weights of a chunk of one row: eight vectors, each with the first of its lanes. */

@@ -10,10 +10,11 @@ import { NF4_BLOCK } from "../device.ts";
 import { NF4_LEVELS } from "../nf4.ts";
 import { CHUNK } from "../packing.ts";
 import { bytesOfChunk, floatsOfPlanes } from "./decode.ts";
+import { packDecodedRows } from "./decoded_panels.ts";
 import { forEachPanel } from "./dense_panels.ts";
 import { gather } from "./integer_panels.ts";
 import { at, type KernelBuilder, type LocalsOf } from "./kernel.ts";
-import { type Block, PANEL_BYTES } from "./product_block.ts";
+import type { Block } from "./product_block.ts";
 import { PANEL_STRIDE, TILE_COLUMNS } from "./tile.ts";
 import { type Expression, f32x4, i16x8, i32, i64, i8x16, v128 } from "./wasm/expression.ts";
 import type { FunctionBuilder, Local } from "./wasm/function.ts";
@@ -85,18 +86,7 @@ export function packNf4Columns(f: KernelBuilder, p: Nf4Locals, block: Block): vo
 
 /** Packs for `linearTransposed`: k runs over rows of the weight, columns along them. */
 export function packNf4Rows(f: KernelBuilder, p: Nf4Locals, block: Block): void {
-  f.for(0, block.depth, 1, (step) => {
-    const row = f.let(i32.add(block.from, step));
-    f.for(0, block.columns, CHUNK, (offset) => {
-      const panel = i64.mul(i64.extendU(i32.shrU(offset, 4)), PANEL_BYTES);
-      const target = f.let(i64.add(at(block.panels, step, PANEL_STRIDE), panel));
-      const column = f.let(i32.add(block.column, offset));
-      decodeNf4Chunk(f, p, row, column, (vector, lane) => {
-        const panelOfLane = lane < TILE_COLUMNS ? 0 : PANEL_BYTES;
-        f.do(v128.store(target, vector, panelOfLane + 4 * (lane % TILE_COLUMNS)));
-      });
-    });
-  });
+  packDecodedRows(f, block, (row, column, store) => decodeNf4Chunk(f, p, row, column, store));
 }
 
 /** The weights of a chunk of one row: eight vectors, each with the first of its lanes. */

@@ -26,6 +26,7 @@ import { didYouMean } from "./graph/suggestions.ts";
 import type { HubOptions } from "./hub/resolve.ts";
 import { memoryLimits } from "./memory/limits.ts";
 import { planMemory, type PlanWithMemory } from "./memory/plan_memory.ts";
+import { writeHarnessFolder } from "./reports/harness_folder.ts";
 import { RunFolder } from "./reports/run_folder.ts";
 import { makeTable } from "./reports/table.ts";
 import { writeTensorboard } from "./reports/tensorboard.ts";
@@ -81,7 +82,10 @@ export interface PlanOptions {
 export interface RunOptions extends PlanOptions {
   /** Stop at the first failure. Otherwise everything runs that does not depend on it. */
   readonly failFast?: boolean;
-  /** Aborted: running stages save a checkpoint and end; the same call resumes them. */
+  /**
+   * Aborted: running stages save a checkpoint and end, downloads end (and the call is rejected with
+   * the signal's reason); the same call resumes them.
+   */
   readonly interrupt?: AbortSignal;
   /** Aborted: running stages are killed. */
   readonly kill?: AbortSignal;
@@ -119,7 +123,10 @@ export async function runExperiment(
   const checked = await checkedExperiment(experiment, options);
   using store = await Store.open(storeFolder(out));
   await store.sweep();
-  const plan = await plannedIn(store, checked, options);
+  const plan = await plannedIn(store, checked, {
+    ...options,
+    hub: { ...(options.interrupt ? { signal: options.interrupt } : {}), ...options.hub },
+  });
   if (plan.shortages.length > 0) throw new ConfigurationError(plan.shortages);
   const folder = await RunFolder.create(join(out, plan.experiment.name), plan);
   options.onPlan?.(plan, folder.path);
@@ -157,6 +164,7 @@ export async function runExperiment(
       finished: new Date().toISOString(),
     });
     await folder.writeResults(results);
+    await writeHarnessFolder(folder.path, results, store);
     await writeTensorboard(folder.path, await trainingHistories(results, store));
     return results;
   } finally {

@@ -34,10 +34,9 @@ export async function writeEvaluation(
   );
   await Deno.mkdir(join(folder, "samples"), { recursive: true });
   for (const [task, items] of samples) {
-    await Deno.writeTextFile(
-      samplesPath(folder, task),
-      items.map((sample) => JSON.stringify(sample, storeNumber) + "\n").join(""),
-    );
+    // Of large tasks they do not fit one string.
+    const lines = items.values().map((sample) => JSON.stringify(sample, storeNumber) + "\n");
+    await Deno.writeTextFile(samplesPath(folder, task), ReadableStream.from(lines));
   }
 }
 

@@ -23,7 +23,6 @@ const fewshotConfig = z.strictObject({
   sampler: z.enum(["default", "first_n"]).default("default"),
   split,
   process_docs: functionReference.nullish(),
-  fewshot_indices: z.array(z.int().nonnegative()).nullish(),
   samples: z.union([z.array(z.record(z.string(), z.unknown())), functionReference]).nullish(),
   doc_to_text: field.nullish(),
   doc_to_target: target.nullish(),
@@ -101,7 +100,7 @@ export const taskSchema = z.strictObject({
   filter_list: z.array(z.strictObject({ name: z.string(), filter: z.array(filter).min(1) })).min(1)
     .nullish(),
   should_decontaminate: z.boolean().default(false),
-  doc_to_decontamination_query: z.unknown(),
+  doc_to_decontamination_query: z.unknown().optional(),
   gen_prefix: z.string().nullish(),
   unsafe_code: z.literal(false).default(false),
   metadata: z.record(z.string(), z.unknown()).nullish(),

@@ -39,25 +39,38 @@ const command = addExperimentFlags(
   .option("--fail-fast", "stop at the first failure", false);
 
 await runCommand(command, async () => {
-  const [{ runExperiment }, { listenForInterrupts }, { RunDisplay }] = await Promise.all([
-    import("../pipeline/experiment.ts"),
-    import("./shared/interrupt.ts"),
-    import("../pipeline/reports/run_display.ts"),
-  ]);
+  const [{ runExperiment }, { listenForInterrupts }, { DownloadDisplay }, { RunDisplay }] =
+    await Promise.all([
+      import("../pipeline/experiment.ts"),
+      import("./shared/interrupt.ts"),
+      import("../pipeline/reports/download_display.ts"),
+      import("../pipeline/reports/run_display.ts"),
+    ]);
   const flags = command.opts<Flags>();
   const display = new RunDisplay();
+  const downloads = new DownloadDisplay();
   const { gentle, forced } = listenForInterrupts(() => display.interrupted());
-  const results = await runExperiment(command.args[0] ?? "", {
+  const running = runExperiment(command.args[0] ?? "", {
     ...flags,
     command: ["deno task experiment", ...Deno.args].join(" "),
     interrupt: gentle,
     kill: forced,
+    hub: downloads.options,
     onPlan: (plan, folder) => {
       const shown = relative(".", folder);
       display.planned(plan, shown.startsWith("..") ? folder : shown);
     },
     onEvent: (event) => display.event(event),
   });
+  const results = await running.catch((error) => {
+    // While it downloads, there are no results to say so.
+    if (gentle.aborted && error === gentle.reason) return null;
+    throw error;
+  }).finally(() => downloads.close());
+  if (results === null) {
+    downloads.notice("To resume, run the same command again");
+    return EXIT_INTERRUPTED;
+  }
   display.finished(results);
   if (flags.json) {
     const { stringifyResults } = await import("../pipeline/graph/results.ts");

@@ -24,10 +24,13 @@ const command = addExperimentFlags(
 await runCommand(command, async () => {
   const { planExperiment } = await import("../pipeline/experiment.ts");
   const { ConfigurationError } = await import("../pipeline/graph/experiment.ts");
+  const { DownloadDisplay } = await import("../pipeline/reports/download_display.ts");
   const { memoryText } = await import("../pipeline/reports/memory_text.ts");
   const { planRecords, planText } = await import("../pipeline/reports/plan_text.ts");
   const flags = command.opts<ExperimentFlags>();
-  const plan = await planExperiment(command.args[0] ?? "", flags);
+  const downloads = new DownloadDisplay();
+  const plan = await planExperiment(command.args[0] ?? "", { ...flags, hub: downloads.options })
+    .finally(() => downloads.close());
   const { experiment: { name }, device } = plan;
   console.log(
     flags.json

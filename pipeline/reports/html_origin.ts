@@ -32,7 +32,10 @@ export function provenanceSection({ provenance, stages }: Results): Html {
   ];
   const dataTable = htmlTable(
     [...heads("prose", "source"), ...heads("prose", "SHA-256 of its content")],
-    data.map(({ reference, sha256 }) => [reference, html`<code>${sha256}</code>`]),
+    data.map(({ reference, pinned, sha256 }) => [
+      pinned ?? reference,
+      html`<code>${sha256}</code>`,
+    ]),
   );
   return html`
     <section>

@@ -5,35 +5,19 @@
  */
 
 import { styleText } from "node:util";
-import stringWidth from "string-width";
 import type { StageEvent } from "../executors/executor.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Progress } from "../graph/stage.ts";
+import { barOf, clip, type ProgressOutput } from "./error_output.ts";
 import { stageLabels } from "./plan_text.ts";
 import { formatCount, formatDuration } from "./quantities.ts";
 import { logName } from "./run_folder.ts";
-
-/** Where progress is shown. */
-export interface ProgressOutput {
-  /** Writes without a line end of its own. */
-  write(text: string): void;
-  /** Whether lines can be overwritten. */
-  readonly terminal: boolean;
-  /** Whether text may have colors. */
-  readonly color: boolean;
-  /** Columns of the terminal now. */
-  columns(): number;
-  /** Milliseconds on a clock that only goes forward. */
-  now(): number;
-}
 
 /** Time between two pictures on a terminal. */
 const REDRAW_MILLISECONDS = 100;
 
 /** Time between two lines about the same stage elsewhere. */
 const LINE_MILLISECONDS = 5000;
-
-const BAR_WIDTH = 20;
 
 /** A running stage as it is shown. */
 interface Activity {
@@ -192,23 +176,7 @@ function describe({ progress, first, started }: Activity, now: number): string[]
   return parts;
 }
 
-function barOf(fraction: number): string {
-  const full = Math.round(Math.min(1, Math.max(0, fraction)) * BAR_WIDTH);
-  return "█".repeat(full) + "░".repeat(BAR_WIDTH - full);
-}
-
 function formatValue(value: number): string {
   if (Math.abs(value) >= 1000) return String(Math.round(value));
   return Number(value.toPrecision(4)).toString();
-}
-
-/** Lines that wrap could not be erased: they would count as two. */
-function clip(line: string, columns: number): string {
-  if (stringWidth(line) < columns) return line;
-  let clipped = "";
-  for (const character of line) {
-    if (stringWidth(clipped + character) >= columns - 1) return `${clipped}…`;
-    clipped += character;
-  }
-  return clipped;
 }

@@ -7,6 +7,7 @@
 import type { StageEvent } from "../executors/executor.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Results } from "../graph/results.ts";
+import { errorOutput } from "./error_output.ts";
 import { deviceLines, planSummary } from "./plan_text.ts";
 import { ProgressView } from "./progress.ts";
 import { formatCount, formatDuration } from "./quantities.ts";
@@ -26,13 +27,7 @@ export class RunDisplay {
     const cells = formatCount(plan.cells.length, "cell");
     this.#say(`${plan.experiment.name}: ${cells}, ${planSummary(plan)}`);
     deviceLines(plan).forEach((line) => this.#say(line));
-    this.#view = new ProgressView(plan, {
-      write: writeError,
-      terminal: Deno.stderr.isTerminal(),
-      color: Deno.stderr.isTerminal() && !Deno.noColor,
-      columns: terminalColumns,
-      now: () => performance.now(),
-    });
+    this.#view = new ProgressView(plan, errorOutput());
   }
 
   /** Shows what happened to a stage. */
@@ -76,21 +71,7 @@ export class RunDisplay {
   }
 
   #say(text: string): void {
-    if (this.#view === null) writeError(`${text}\n`);
+    if (this.#view === null) errorOutput().write(`${text}\n`);
     else this.#view.line(text);
   }
-}
-
-/** Width of the terminal; some say 0, and some nothing. */
-function terminalColumns(): number {
-  try {
-    return Deno.consoleSize().columns || 80;
-  } catch {
-    return 80;
-  }
-}
-
-function writeError(text: string): void {
-  let bytes = new TextEncoder().encode(text);
-  while (bytes.length > 0) bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
 }

@@ -49,7 +49,9 @@ export function startCommand(
   const deno = Deno.execPath();
   const script = fileURLToPath(new URL(`../../scripts/${name}.ts`, import.meta.url));
   const run = (programs ?? ["deno", "git", deno]).join(",");
-  const allowed = ["read", "write", "env", "sys", `run=${run}`].map((name) => `--allow-${name}`);
+  const allowed = ["read", "write", "env", "sys", "net", `run=${run}`].map((name) =>
+    `--allow-${name}`
+  );
   return new Deno.Command("sh", {
     args: ["-c", shell, "sh", deno, "run", "--quiet", "--no-prompt", ...allowed, script, ...args],
     cwd,

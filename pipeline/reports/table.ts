@@ -248,7 +248,9 @@ function entryOf(
   const values = members.flatMap((cell) => cell.metrics[metric]?.value ?? []);
   const count = values.length;
   if (count === 0) return null;
-  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  // Around the first, so that equal values have no deviation.
+  const [first = 0] = values;
+  const mean = first + values.reduce((sum, value) => sum + (value - first), 0) / count;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const deviation = averaged && count > 1 ? Math.sqrt(squares / (count - 1)) : null;
   return { mean, deviation, count };

@@ -60,6 +60,18 @@ Deno.test("makeTable() averages over an axis with the sample standard deviation"
   ]);
 });
 
+Deno.test("makeTable() gives equal values no deviation, however they round when they are added", () => {
+  const value = 103.09;
+  const cells = [1, 2, 3].map((seed) => cell(seed, [4, 8, seed], value));
+  assert.deepEqual(makeTable(SPECIFICATION, cells, AXES).rows[0]?.entries[0], {
+    mean: value,
+    deviation: 0,
+    count: 3,
+  });
+  const sum = value + value + value;
+  assert.notEqual(sum / 3, value, "their plain mean is another number");
+});
+
 Deno.test("makeTable() gives each of several metrics a column, with names that tell them apart", () => {
   const cells = [cell(0, [4, 8, 1], 10, 0.5), cell(1, [2, 8, 1], 20, 0.25)];
   const values = ["quality.tuned.perplexity", "quality.tuned.accuracy"];

@@ -8,6 +8,7 @@
 
 import { DROPOUT, maskOf } from "./dropout.ts";
 import { at, kernel } from "./kernel.ts";
+import { copyTile } from "./multiply.ts";
 import { outerKernel } from "./low_rank_outer.ts";
 import {
   callTile,
@@ -20,7 +21,7 @@ import {
 import { poolRow } from "./pooling.ts";
 import { PANEL_STRIDE, TILE_COLUMNS, TILE_ROWS } from "./tile.ts";
 import { overVectors } from "./vectors.ts";
-import { f32, f32x4, i32, i32x4, i64, v128 } from "./wasm/expression.ts";
+import { type Expression, f32, f32x4, i32, i32x4, i64, v128 } from "./wasm/expression.ts";
 import type { Local } from "./wasm/function.ts";
 
 /** Rows of one task, eight tiles. */
@@ -194,13 +195,18 @@ export const expandKernel = kernel(
           const panel = at(p.panels, i32.mul(i32.shrU(first, PANEL_SHIFT), p.rank), PANEL_STRIDE);
           const operands = { left, leftStride, panel: f.let(panel), depth: p.rank, rows };
           const isWhole = i32.and(i32.eq(rows, TILE_ROWS), i32.eq(width, TILE_COLUMNS));
-          f.if(i32.and(isWhole, i32.eqz(mask.drops)), () => {
+          const add = (to: Expression<"i64">, toStride: Expression<"i64">) => {
             callTile(f, p.wide, "rows", {
-              ...operands,
-              output,
-              outputStride: stride,
-              scale: p.factor,
-              keep: i32.const(-1),
+              ...{ ...operands, output: to, outputStride: toStride },
+              ...{ scale: p.factor, keep: i32.const(-1) },
+            });
+          };
+          f.if(i32.eqz(mask.drops), () => {
+            f.if(isWhole, () => add(output, stride), () => {
+              // The same roundings as in a whole tile.
+              copyTile(f, output, stride, tile, i64.const(PANEL_STRIDE), rows, width);
+              add(tile, i64.const(PANEL_STRIDE));
+              copyTile(f, tile, i64.const(PANEL_STRIDE), output, stride, rows, width);
             });
           }, () => {
             callTile(f, p.wide, "rows", {
@@ -217,12 +223,10 @@ export const expandKernel = kernel(
               const number = f.let(i32x4.splat(i32.mul(i32.add(i, k), features)));
               overVectors(f, 0, width, 4, ({ load, store }) => {
                 const values = load(products);
-                f.if(mask.drops, () => {
-                  const numbers = load(ofColumns).map((feature) => i32x4.add(feature, number));
-                  mask.kept(numbers).forEach((kept, v) => {
-                    const value = values[v] as Local<"v128">;
-                    f.set(value, v128.and(value, kept));
-                  });
+                const numbers = load(ofColumns).map((feature) => i32x4.add(feature, number));
+                mask.kept(numbers).forEach((kept, v) => {
+                  const value = values[v] as Local<"v128">;
+                  f.set(value, v128.and(value, kept));
                 });
                 store(
                   target,

@@ -129,7 +129,7 @@ function multiply(
 }
 
 /** Copies the part of a tile that exists. */
-function copyTile(
+export function copyTile(
   f: KernelBuilder,
   source: Expression<"i64">,
   sourceStride: Expression<"i64">,

@@ -31,7 +31,7 @@ export async function independentProducts(device: Device): Promise<void> {
       adapter: {
         a: floats("a", [rank, K]),
         b: floats("b", [N / repeat, rank]),
-        ...{ pool: 1, repeat, scale: 0.5, hidden: floats("hidden", [MOST, rank]) },
+        ...{ pool: 1, repeat, scale: 0.3, hidden: floats("hidden", [MOST, rank]) },
       },
     }),
   });
@@ -83,7 +83,7 @@ export async function independentQueries(device: Device): Promise<void> {
       const recording = device.record("queries", (operations) =>
         operations.cachedAttention({
           ...{ ...cache, slots, positions, queries, output, batch, length: size },
-          ...{ heads, kvHeads: heads, headDim, scale: 0.25, ...(window && { window }) },
+          ...{ heads, kvHeads: heads, headDim, scale: 0.3, ...(window && { window }) },
         }), { independentRows: true });
       device.run(recording);
       const found = await device.readFloats(output);

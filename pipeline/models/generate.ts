@@ -9,6 +9,7 @@
 import { keyOf } from "../../kernels/random.ts";
 import { UserError } from "../errors.ts";
 import { CachedModel, type SamplingOptions } from "./cached_model.ts";
+import { commonPrefix } from "./common_prefix.ts";
 import type { LanguageModel } from "./language_model.ts";
 
 /** How to continue prompts. */
@@ -22,6 +23,12 @@ export interface GenerationOptions extends SamplingOptions {
    * @default 0
    */
   readonly seed?: number;
+  /**
+   * A number for the draws of each prompt.
+   *
+   * @default its place in the list
+   */
+  readonly numbers?: readonly number[];
   /** Tokens that end a continuation, and do not belong to it. */
   readonly stop?: Iterable<number>;
   /**
@@ -36,6 +43,13 @@ export interface GenerationOptions extends SamplingOptions {
    * @default 8, or as many as there are prompts
    */
   readonly batchSize?: number;
+  /**
+   * Whether a continuation must be the same bits whatever is generated at the same time, which takes
+   * slower kernels. Prompts that begin with the same tokens then share them.
+   *
+   * @default false
+   */
+  readonly independentRows?: boolean;
   /**
    * Tokens between two waits for the device.
    *
@@ -64,6 +78,8 @@ export interface Generation {
   readonly end: "stop" | "complete" | "length";
 }
 
+const NONE = new Uint32Array(0);
+
 /** A sequence that is being continued. */
 interface Growing {
   readonly prompt: number;
@@ -84,7 +100,7 @@ export async function* generatePieces(
   options: GenerationOptions,
 ): AsyncGenerator<GeneratedPiece> {
   const { maxNewTokens, readEvery = 16, batchSize: most = 8 } = options;
-  const { seed = 0, isComplete = () => false } = options;
+  const { seed = 0, isComplete = () => false, numbers, independentRows = false } = options;
   const stop = new Set(options.stop);
   for (const [name, value] of Object.entries({ maxNewTokens, readEvery, batchSize: most })) {
     if (!Number.isSafeInteger(value) || value < 1) {
@@ -97,20 +113,28 @@ export async function* generatePieces(
   const longest = prompts.reduce((most, { length }) => Math.max(most, length), 0);
   const { device } = model;
   // The last token is never read back into the cache.
-  const cached = new CachedModel(model, { batchSize, capacity: longest + maxNewTokens - 1 });
+  const capacity = longest + maxNewTokens - 1;
+  const cached = new CachedModel(model, { batchSize, capacity, independentRows });
   const drawn = device.tensor("u32", [readEvery, batchSize], "drawn tokens");
   const scores = device.tensor("f32", [readEvery, batchSize], "their log-probabilities");
   try {
     const slots: (Growing | null)[] = Array.from({ length: batchSize }, () => null);
+    /** The prompt that each sequence had last. */
+    const held: Uint32Array[] = [];
     let next = 0;
     while (true) {
       for (const [slot, growing] of slots.entries()) {
         if (growing !== null || next === prompts.length) continue;
         const tokens = prompts[next]!;
         const position = tokens.length - 1;
-        cached.prefill(slot, tokens.subarray(0, position));
+        // What a sequence generated lies behind its prompt, which is still there.
+        const shared = independentRows ? commonPrefix(held[slot] ?? NONE, tokens) : 0;
+        const start = Math.min(shared, position);
+        cached.prefill(slot, tokens.subarray(start, position), start);
+        held[slot] = tokens;
         device.write(cached.tokens, tokens.subarray(position), slot);
-        device.write(cached.keys, Uint32Array.from(keyOf(seed, "sample", next)), 2 * slot);
+        const key = keyOf(seed, "sample", numbers?.[next] ?? next);
+        device.write(cached.keys, Uint32Array.from(key), 2 * slot);
         slots[slot] = { prompt: next++, tokens: [], position };
       }
       const active = slots.filter((growing) => growing !== null);

@@ -6,7 +6,8 @@
  */
 
 import { type Chunk, CHUNK_TOKENS } from "../../models/chunked_model.ts";
-import { commonPrefix, type Family, newTokens, type ScoredToken } from "./shared_prefixes.ts";
+import { commonPrefix } from "../../models/common_prefix.ts";
+import { type Family, newTokens, type ScoredToken } from "./shared_prefixes.ts";
 
 /** What a pass computes. */
 export interface Pass {

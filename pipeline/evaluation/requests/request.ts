@@ -31,6 +31,12 @@ export interface GenerationRequest {
   readonly temperature: number;
   readonly topK?: number;
   readonly topP?: number;
+  /**
+   * Which of several draws for one prompt this is; equal requests get equal answers.
+   *
+   * @default 0
+   */
+  readonly repeat?: number;
 }
 
 /** Log-likelihood of a whole text, in windows where it is longer than the model's context. */

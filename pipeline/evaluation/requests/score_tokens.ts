@@ -96,7 +96,7 @@ export class TokenScorer {
    * Scores requests and yields each answer when it is complete. Requests that begin with the same tokens
    * share their computation.
    *
-   * @throws {UserError} If the model computes NaN.
+   * @throws {UserError} If the model computes NaN or infinities.
    * @throws {RangeError} If a request has no context or no continuation, an unknown token, or does not
    * fit the cache.
    */
@@ -213,9 +213,9 @@ class PartialAnswers {
     for (const [row, { request, index }] of tokens.entries()) {
       const partial = this.#of(request);
       const logProbability = scored.logProbabilities[row]!;
-      if (Number.isNaN(logProbability)) {
+      if (!Number.isFinite(logProbability)) {
         throw new UserError(
-          `The model computes NaN for token ${index} of the continuation of request ${request}; its ` +
+          `The model computes ${logProbability} for token ${index} of the continuation of request ${request}; its ` +
             `weights or activations overflow`,
         );
       }

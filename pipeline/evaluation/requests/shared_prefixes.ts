@@ -5,6 +5,8 @@
  * @module
  */
 
+import { commonPrefix } from "../../models/common_prefix.ts";
+
 /** Equal tokens from which on it is worth that texts share them. */
 const LEAST_SHARED = 16;
 
@@ -88,14 +90,6 @@ export function sharePrefixes(texts: readonly ScoredText[]): Family[] {
 /** Tokens that a family has computed. */
 export function newTokens(family: Family): number {
   return family.reduce((sum, { tokens, shared }) => sum + tokens.length - shared, 0);
-}
-
-/** How many tokens two texts begin with that are the same. */
-export function commonPrefix(left: Uint32Array, right: Uint32Array): number {
-  const most = Math.min(left.length, right.length);
-  let length = 0;
-  while (length < most && left[length] === right[length]) length++;
-  return length;
 }
 
 /** The order of a dictionary: a text before those that it begins. */

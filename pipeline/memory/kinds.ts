@@ -32,7 +32,7 @@ const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
   [/^scratch of /, "scratch and logits chunk"],
   [/^(hidden states of |)logits$/, "logits"],
   [
-    /^(tokens|targets|target weights|losses|token (order|offsets|losses)|rope .*|dropout key)$|^loss|^gradient norm$|^hyperparameters|^slot of the round$/,
+    /^(tokens|targets|target weights|losses|token (order|offsets|losses)|rope .*|(starts of|positions in) examples|dropout key)$|^loss|^gradient norm$|^hyperparameters|^slot of the round$/,
     "batch, losses and tables",
   ],
 ];

@@ -35,7 +35,7 @@ Deno.test("every tensor of every stage has a kind", async () => {
     ...await forecastChain(CONFIG, [
       QUANTIZED,
       LORA,
-      training({ dropout: 0.1, evaluation: { text: "text" }, evaluate_every: 1 }),
+      training({ dropout: 0.1, evaluation: { text: "text" }, evaluate_every: 1, packing: true }),
       ["merge", {}],
       EVALUATION,
     ]),

@@ -20,7 +20,7 @@ import {
 import type { LanguageModel } from "./language_model.ts";
 import { UserError } from "../errors.ts";
 import type { ParameterSlab } from "./parameters.ts";
-import { TensorScope } from "./tensor_scope.ts";
+import { SharedScope, TensorScope } from "./tensor_scope.ts";
 
 /** Squared distance of the last hidden states from given ones, as a term of the loss. */
 export interface HiddenLoss {
@@ -75,7 +75,6 @@ export class BatchModel {
   readonly packing: Packing | null;
   readonly dropoutKey: Tensor | null;
   readonly slabs: readonly ParameterSlab[];
-  readonly forward: Recording;
   /** `[T, hidden]`: the final hidden states after normalization, for logits. */
   readonly final: Tensor;
   readonly #model: LanguageModel;
@@ -85,10 +84,16 @@ export class BatchModel {
   readonly #checkpointing: boolean;
   readonly #hiddenLoss: HiddenLoss | null;
   readonly #scope: TensorScope;
+  readonly #options: BatchOptions;
+  readonly #longer: BatchModel | null;
+  #forward: Recording | null = null;
   #forwardBackward: Recording | null = null;
 
-  /** @throws {UserError} If `length` exceeds the model's positions. */
-  constructor(model: LanguageModel, options: BatchOptions) {
+  /**
+   * @param longer See {@linkcode BatchModel.shorter}.
+   * @throws {UserError} If `length` exceeds the model's positions.
+   */
+  constructor(model: LanguageModel, options: BatchOptions, longer: BatchModel | null = null) {
     const { config, device } = model;
     const { batchSize, length } = options;
     if (length > config.maxPositions) {
@@ -106,7 +111,11 @@ export class BatchModel {
     this.dropoutKey = options.dropoutKey ?? null;
     this.#checkpointing = options.checkpointing === true;
     this.#hiddenLoss = options.hiddenLoss ?? null;
-    const scope = this.#scope = new TensorScope(device);
+    this.#options = options;
+    this.#longer = longer;
+    const scope = this.#scope = longer === null
+      ? new TensorScope(device)
+      : new SharedScope(longer.#scope);
     this.tokens = scope.tensor("u32", [count], "tokens");
     this.targets = scope.tensor("u32", [count], "targets");
     this.weights = scope.tensor("f32", [count], "target weights");
@@ -131,7 +140,12 @@ export class BatchModel {
       { length: config.layers + 1 },
       (_, layer) => at(inputs, layer % inputs.length),
     );
-    this.forward = device.record("forward", (operations) => {
+    if (longer === null) this.forward;
+  }
+
+  /** Forward only; recorded at once, or, for shorter rows, on first use. */
+  get forward(): Recording {
+    return this.#forward ??= this.device.record("forward", (operations) => {
       this.#recordForward(operations, false);
       this.#recordLoss(operations, null);
     });
@@ -141,6 +155,7 @@ export class BatchModel {
   get forwardBackward(): Recording {
     if (this.slabs.length === 0) throw new RangeError("Cannot train: no parameter trains");
     if (this.#forwardBackward === null) {
+      this.#longer?.forwardBackward; // allocates what is shared
       const { config } = this.#model;
       const count = this.batchSize * this.length;
       const gradients = blockGradients(this.#scope, config, count);
@@ -153,6 +168,14 @@ export class BatchModel {
       });
     }
     return this.#forwardBackward;
+  }
+
+  /**
+   * The same model for rows of fewer tokens, in the memory of this one: they take turns, each with its
+   * own recordings. It has to be released before this one.
+   */
+  shorter(length: number): BatchModel {
+    return new BatchModel(this.#model, { ...this.#options, length }, this);
   }
 
   /**
@@ -195,7 +218,7 @@ export class BatchModel {
 
   /** Frees everything but the model. */
   release(): void {
-    this.forward.release();
+    this.#forward?.release();
     this.#forwardBackward?.release();
     this.#scope.release();
   }

@@ -35,6 +35,7 @@ import { below, halvings } from "../memory/settings.ts";
 import { Boosters } from "../training/boosters.ts";
 import { allocateTraining, LOSSES_FILE, train, type TrainingResult } from "../training/loop.ts";
 import { type TrainingOptions, trainingShape } from "../training/options.ts";
+import { RowLengths } from "../training/row_lengths.ts";
 import type { XgbloraOptions } from "../training/xgblora.ts";
 import { parts } from "../models/tensor_parts.ts";
 import { allocateScores } from "../training/score.ts";
@@ -101,7 +102,7 @@ export async function runTraining(
     loadDataset(
       data,
       tokenizer,
-      { length: options.length },
+      { length: options.length, folder: subject.tokenizerFolder },
       (reference) => context.resolve({ reference, path }),
     );
   context.report({ activity: "reading data" });
@@ -116,13 +117,18 @@ export async function runTraining(
     context.log(remark);
   }
   const { source, adapter } = subject;
-  const { model, batch, boosters } = allocateTrained(await context.device(), subject, options);
+  const { model, batch, rowLengths, boosters } = allocateTrained(
+    await context.device(),
+    subject,
+    options,
+  );
   try {
     await fillLanguageModel(model, source);
     const rounds = roundsOf(boosters, subject, { steps: options.steps, seed, log: context.log });
     if (adapter !== null && rounds === null) writeToDevice(model, adapter);
     const result = await train({
       trainable: batch,
+      rowLengths,
       dataset,
       evaluation,
       options,
@@ -139,11 +145,12 @@ export async function runTraining(
     await save(model, trained);
     await Deno.copyFile(join(context.checkpoint, LOSSES_FILE), join(context.folder, LOSSES_FILE));
     await writeProbe(context.folder, evaluationExamples ?? examples);
-    return outcomeOf(result, options, {
+    return outcomeOf(result, {
       trained_parameters: model.parameters.count,
       ...schemeFacts(subject, seed),
     });
   } finally {
+    rowLengths?.release();
     batch.release();
     boosters?.release();
     freeLanguageModel(model);
@@ -162,7 +169,12 @@ function allocateTrained(
   device: Device,
   { source, adapter, scheme }: TrainedOutline,
   options: TrainingOptions,
-): { model: LanguageModel; batch: BatchModel; boosters: Boosters | null } {
+): {
+  model: LanguageModel;
+  batch: BatchModel;
+  rowLengths: RowLengths | null;
+  boosters: Boosters | null;
+} {
   const dropoutKey = adapter !== null && options.dropout > 0
     ? device.tensor("u32", [2], "dropout key")
     : null;
@@ -188,7 +200,9 @@ function allocateTrained(
     checkpointing: options.activation_checkpointing === true,
     dropoutKey,
   });
-  return { model, batch, boosters };
+  // Boosters of earlier rounds have activations of their own, for rows of one length.
+  const rowLengths = options.group_by_length && boosters === null ? new RowLengths(batch) : null;
+  return { model, batch, rowLengths, boosters };
 }
 
 /** The allocations of {@linkcode runTraining}, in its order. */
@@ -201,8 +215,9 @@ export function rehearseTraining(
   const { adapter, scheme } = outline;
   if (adapter !== null) ledger.take("host", "adapter", adapterBytes(adapter));
   takeConversion(ledger, outline.source);
-  const { model, batch, boosters } = allocateTrained(device, outline, options);
+  const { model, batch, rowLengths, boosters } = allocateTrained(device, outline, options);
   const { optimizer } = allocateTraining(batch, options, scheme?.penalty);
+  rowLengths?.recordAll();
   if (options.evaluation !== undefined && options.evaluate_every > 0) {
     ledger.phase("evaluating");
     device.free(allocateScores(batch));
@@ -228,12 +243,10 @@ export function rehearseTraining(
 }
 
 function outcomeOf(
-  { records, tokens, resumedFrom, seconds }: TrainingResult,
-  { steps, batch_size, accumulate, length }: TrainingOptions,
+  { records, tokens, resumedFrom, tokensHere, seconds }: TrainingResult,
   facts: NonNullable<StageOutcome["facts"]>,
 ): StageOutcome {
   const last = records.at(-1);
-  const trainedHere = (steps - resumedFrom) * batch_size * accumulate * length;
   return {
     metrics: {
       ...(last === undefined ? {} : { loss: { value: last.loss, protocol: "last step" } }),
@@ -245,7 +258,7 @@ function outcomeOf(
       ...facts,
       target_tokens: tokens,
       resumed_from_step: resumedFrom,
-      tokens_per_second: seconds > 0 ? Math.round(trainedHere / seconds) : 0,
+      tokens_per_second: seconds > 0 ? Math.round(tokensHere / seconds) : 0,
     },
   };
 }

@@ -20,6 +20,7 @@ import { LossRing } from "./loss_ring.ts";
 import { AdamW } from "./optimizer.ts";
 import type { TrainingOptions } from "./options.ts";
 import type { Rounds } from "./rounds.ts";
+import type { RowLengths } from "./row_lengths.ts";
 import { learningRateFactor } from "./schedule.ts";
 import { meanLoss } from "./score.ts";
 import type { Trainable } from "./trainable.ts";
@@ -34,6 +35,8 @@ export const LOSSES_FILE = "losses.jsonl";
 export interface TrainingRun {
   /** Set up for `options.batch_size` rows of `options.length` tokens, holding the initial values. */
   readonly trainable: Trainable;
+  /** The same model for batches of rows that are shorter; null or absent to pad all of them. */
+  readonly rowLengths?: Pick<RowLengths, "fitting"> | null;
   /** Rows to learn from. */
   readonly dataset: Dataset;
   /** Scored every `options.evaluate_every` steps. */
@@ -62,6 +65,8 @@ export interface TrainingResult {
   readonly tokens: number;
   /** Steps that were already done when this process started. */
   readonly resumedFrom: number;
+  /** Tokens of the rows that this process trained on; padding is none. */
+  readonly tokensHere: number;
   /** Time this process spent in the loop. */
   readonly seconds: number;
 }
@@ -133,8 +138,9 @@ async function trainWith(
   const start = performance.now();
   let reported = start;
   let saved = resumedFrom;
+  let [tokensHere, tokensReported] = [0, 0];
   for (let done = resumedFrom; done < options.steps;) {
-    queueStep(run, optimizer, ring, done);
+    tokensHere += queueStep(run, optimizer, ring, done);
     done++;
     if (rounds !== null && isMultiple(done, rounds.steps)) turn(rounds, optimizer, done, options);
     await setImmediate(); // lets a signal handler run; the device keeps working
@@ -152,8 +158,8 @@ async function trainWith(
     appendHistory(lossesPath, fresh);
     records.push(...fresh);
     const now = performance.now();
-    report(run, fresh, (now - reported) / 1000);
-    reported = now;
+    report(run, fresh, 1000 * (tokensHere - tokensReported) / (now - reported));
+    [reported, tokensReported] = [now, tokensHere];
     if (saves && done > saved) {
       await saveCheckpoint(checkpointPath, trainable.device, state, { step: done, fingerprint });
       saved = done;
@@ -164,6 +170,7 @@ async function trainWith(
     records,
     tokens: records.reduce((sum, { tokens }) => sum + tokens, 0),
     resumedFrom,
+    tokensHere,
     seconds: (performance.now() - start) / 1000,
   };
 }
@@ -181,8 +188,8 @@ function turn(
   if (done < steps) rounds.begin(next);
 }
 
-/** Queues the passes and the update of step `done + 1`; awaits nothing. */
-function queueStep(run: TrainingRun, optimizer: AdamW, ring: LossRing, done: number): void {
+/** Queues the passes and the update of step `done + 1`, awaits nothing, and returns its rows' tokens. */
+function queueStep(run: TrainingRun, optimizer: AdamW, ring: LossRing, done: number): number {
   const { trainable, dataset, options, rounds, seed } = run;
   const { accumulate, batch_size: batchSize, shuffle, steps } = options;
   const order = {
@@ -200,17 +207,19 @@ function queueStep(run: TrainingRun, optimizer: AdamW, ring: LossRing, done: num
     );
   }
   batches.forEach((rows, pass) => {
-    writeRows(trainable, rows, 1 / tokens);
+    const fitting = run.rowLengths?.fitting(rows) ?? trainable;
+    writeRows(fitting, rows, 1 / tokens);
     if (trainable.dropoutKey !== null) {
       const key = keyOf(seed, "dropout", done * accumulate + pass);
       trainable.device.write(trainable.dropoutKey, Uint32Array.from(key));
     }
-    trainable.device.run(trainable.forwardBackward);
-    ring.pushPass(pass);
+    trainable.device.run(fitting.forwardBackward);
+    ring.pushPass(pass, fitting);
   });
   const lr = options.optimizer.lr * learningRateFactor(options.schedule, done, steps);
   optimizer.step(rounds ? done % rounds.steps : done, lr);
   ring.pushStep({ step: done + 1, lr, tokens }, optimizer.norm);
+  return batches.flat().reduce((sum, row) => sum + row.tokens.length, 0);
 }
 
 function checkShape({ batchSize, length }: Trainable, options: TrainingOptions): void {
@@ -248,15 +257,14 @@ function isMultiple(step: number, period: number): boolean {
   return period > 0 && step % period === 0;
 }
 
-function report(run: TrainingRun, fresh: readonly StepRecord[], seconds: number): void {
+function report(run: TrainingRun, fresh: readonly StepRecord[], tokensPerSecond: number): void {
   const last = fresh.at(-1);
   if (last === undefined) return;
-  const rows = fresh.length * run.options.batch_size * run.options.accumulate;
   run.report({
     activity: "training",
     done: last.step,
     total: run.options.steps,
-    values: { loss: last.loss, "tokens/s": rows * run.options.length / seconds },
+    values: { loss: last.loss, "tokens/s": tokensPerSecond },
   });
   for (const { step, loss, lr, grad_norm, evaluation_loss } of fresh) {
     run.log(

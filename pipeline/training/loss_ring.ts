@@ -22,25 +22,23 @@ export class LossRing {
   readonly #loss: Tensor;
   /** Per step: the weighted loss of each pass, then the gradient norm. */
   readonly #ring: Tensor;
-  readonly #sum: Recording;
+  /** Sums the losses of each shape of batch. */
+  readonly #sums = new Map<Trainable, Recording>();
   readonly #queued: QueuedStep[] = [];
 
   /** Allocates the ring and records the sum over `trainable`'s weighted losses. */
   constructor(trainable: Trainable, passes: number, capacity: number) {
-    const { device, losses, weights } = trainable;
-    const loss = device.tensor("f32", [1], "loss");
+    const { device } = trainable;
     this.#device = device;
     this.#passes = passes;
-    this.#loss = loss;
+    this.#loss = device.tensor("f32", [1], "loss");
     this.#ring = device.tensor("f32", [capacity * (passes + 1)], "losses of recent steps");
-    this.#sum = device.record("loss", (operations) => {
-      operations.weightedSum({ values: losses, weights, output: loss });
-    });
+    this.#sumOf(trainable);
   }
 
-  /** Collects the loss of one pass of the step being queued. */
-  pushPass(pass: number): void {
-    this.#device.run(this.#sum);
+  /** Collects the loss of one pass of the step being queued, which `trainable` has run. */
+  pushPass(pass: number, trainable: Trainable): void {
+    this.#device.run(this.#sumOf(trainable));
     this.#device.copy(this.#loss, 0, this.#ring, this.#slot() + pass, 1);
   }
 
@@ -71,9 +69,20 @@ export class LossRing {
 
   /** Frees the ring's memory. */
   release(): void {
-    this.#sum.release();
+    for (const sum of this.#sums.values()) sum.release();
     this.#device.free(this.#loss);
     this.#device.free(this.#ring);
+  }
+
+  #sumOf(trainable: Trainable): Recording {
+    const known = this.#sums.get(trainable);
+    if (known !== undefined) return known;
+    const { losses, weights } = trainable;
+    const sum = this.#device.record("loss", (operations) => {
+      operations.weightedSum({ values: losses, weights, output: this.#loss });
+    });
+    this.#sums.set(trainable, sum);
+    return sum;
   }
 
   #slot(): number {

@@ -7,67 +7,26 @@
 import assert from "node:assert/strict";
 import { openCpu } from "../../kernels/cpu/device.ts";
 import type { Device } from "../../kernels/device.ts";
-import { RandomStream } from "../../kernels/random.ts";
 import { ReferenceDevice } from "../../kernels/reference/device.ts";
 import { openWebgpu } from "../../kernels/webgpu/adapter.ts";
 import type { Dataset, Example } from "../data/dataset.ts";
 import { PackedRows } from "../data/packed_rows.ts";
-import { BatchModel, type BatchOptions } from "../models/batch_model.ts";
-import { parseConfig } from "../models/config.ts";
-import { loadLanguageModel } from "../models/language_model.ts";
-import { ParameterSpace } from "../models/parameters.ts";
-import { RandomModel } from "../models/random_model.ts";
-import { fullParameterShapes } from "../stages/full_training.ts";
+import type { BatchOptions } from "../models/batch_model.ts";
 import { countTargets, writeRows } from "./batch.ts";
 import { train } from "./loop.ts";
 import { scoreRows } from "./score.ts";
+import { examplesOf } from "./testing/examples.ts";
+import { fullModel } from "./testing/full_model.ts";
 import { optionsOf } from "./testing/options.ts";
 
-const VOCABULARY = 13;
-const SMALL = {
-  hidden_size: 16,
-  intermediate_size: 12,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  vocab_size: VOCABULARY,
-  max_position_embeddings: 32,
-};
-
 const ARCHITECTURES: Record<string, Record<string, unknown>> = {
-  "llama": { ...SMALL, model_type: "llama" },
-  "mistral with a window": { ...SMALL, model_type: "mistral", sliding_window: 3 },
-  "qwen3 with q/k norms": { ...SMALL, model_type: "qwen3", head_dim: 8 },
+  "llama": {},
+  "mistral with a window": { model_type: "mistral", sliding_window: 3 },
+  "qwen3 with q/k norms": { model_type: "qwen3", head_dim: 8 },
 };
-
-/** Examples of these lengths, of random tokens; all but the first two tokens are learned. */
-function examplesOf(lengths: readonly number[], length: number): Dataset {
-  const random = new RandomStream(3, "examples");
-  const examples = lengths.map((size, index): Example => ({
-    tokens: Uint32Array.from(
-      { length: size },
-      (_, position) => Math.floor(VOCABULARY * random.uniform(100 * index + position)),
-    ),
-    targets: new Uint8Array(size).fill(1, Math.min(2, size - 1)),
-  }));
-  return {
-    size: examples.length,
-    length,
-    tokens: lengths.reduce((sum, size) => sum + size, 0),
-    example: (index) => examples[index] ?? assert.fail(`no example ${index}`),
-  };
-}
 
 function allRows(dataset: Dataset): Example[] {
   return Array.from({ length: dataset.size }, (_, index) => dataset.example(index));
-}
-
-/** A model of which every weight trains. */
-async function modelOn(device: Device, json: Record<string, unknown>, options: BatchOptions) {
-  const config = parseConfig(json, "model");
-  const space = new ParameterSpace(device, fullParameterShapes(config));
-  const model = await loadLanguageModel(device, new RandomModel(config, 3, 0.4), space);
-  return new BatchModel(model, options);
 }
 
 /** The loss of every target in the examples' order, and the gradients of all of them together. */
@@ -79,7 +38,7 @@ async function learned(
 ) {
   const rows = allRows(dataset);
   const { length } = dataset;
-  const batch = await modelOn(device, json, { batchSize: rows.length, length, ...options });
+  const batch = await fullModel(device, json, { batchSize: rows.length, length, ...options });
   const losses = (await scoreRows(batch, rows)).flatMap((scores) => [...scores].filter(Boolean));
   writeRows(batch, rows, 1 / countTargets(rows));
   device.run(batch.forwardBackward);
@@ -140,14 +99,13 @@ for (const [name, json] of Object.entries(ARCHITECTURES)) {
 Deno.test("a model that is set up for packed rows takes rows of one example as they are", async () => {
   const device = new ReferenceDevice();
   const examples = examplesOf([7, 12, 5], 12);
-  const json = ARCHITECTURES["llama"] ?? {};
-  const plain = await learned(device, json, examples, {});
-  assert.deepEqual(await learned(device, json, examples, { packed: true }), plain);
+  const plain = await learned(device, {}, examples, {});
+  assert.deepEqual(await learned(device, {}, examples, { packed: true }), plain);
 });
 
 Deno.test("a model that is not set up for packed rows refuses them", async () => {
   const device = new ReferenceDevice();
-  const batch = await modelOn(device, ARCHITECTURES["llama"] ?? {}, { batchSize: 1, length: 12 });
+  const batch = await fullModel(device, {}, { batchSize: 1, length: 12 });
   const [row] = allRows(new PackedRows(examplesOf([5, 4], 12)));
   assert.throws(
     () => writeRows(batch, row ? [row] : [], 1),
@@ -158,7 +116,7 @@ Deno.test("a model that is not set up for packed rows refuses them", async () =>
 Deno.test("padding behind packed examples is made of examples of one token", async () => {
   const device = new ReferenceDevice();
   const options = { batchSize: 2, length: 7, packed: true };
-  const batch = await modelOn(device, ARCHITECTURES["llama"] ?? {}, options);
+  const batch = await fullModel(device, {}, options);
   writeRows(batch, allRows(new PackedRows(examplesOf([3, 2], 7))), 1);
   const { starts, positions } = batch.packing ?? assert.fail("not packed");
   assert.deepEqual([...await device.readWords(starts)], [0, 0, 0, 3, 3, 5, 6, 0, 1, 2, 3, 4, 5, 6]);
@@ -182,7 +140,7 @@ Deno.test("training on packed rows, aborted in any step and continued, ends with
   const run = async (folder: string, stop: number | null) => {
     const device = await openCpu({ threads: 2 });
     const controller = new AbortController();
-    const batch = await modelOn(device, ARCHITECTURES["llama"] ?? {}, {
+    const batch = await fullModel(device, {}, {
       ...{ batchSize: 2, length: 12, packed: true },
     });
     let reads = 0;

@@ -14,6 +14,7 @@ import type { LearnedSpan, MarkedText } from "./marked_text.ts";
 
 /** Stand for `{% generation %}` and `{% endgeneration %}`: code points that no text has. */
 const [GENERATION, END] = ["\uFDD0", "\uFDD1"];
+const MARKS = /[\uFDD0\uFDD1]/;
 
 /** Whose turns are learned. */
 export type LearnedTurns = "every" | "last";
@@ -29,6 +30,7 @@ export class ChatTemplate {
   readonly #template: JinjaTemplate;
   readonly #hasMarks: boolean;
   readonly #files: ChatTemplateFiles;
+  #asksAlways: boolean | null = null;
 
   /**
    * Parses a template.
@@ -73,6 +75,9 @@ export class ChatTemplate {
    */
   render(sample: ConversationSample, turns: LearnedTurns = "every"): MarkedText {
     const { messages } = sample;
+    if (messages.some(({ content }) => typeof content === "string" && MARKS.test(content))) {
+      throw new BadRow("a message has the characters U+FDD0 or U+FDD1, which Unicode gives to no text");
+    }
     const all = messages.flatMap(({ role }, index) =>
       role === "assistant" && index >= sample.context ? [index] : []
     );
@@ -116,13 +121,13 @@ export class ChatTemplate {
   #prefixSpans(sample: ConversationSample, learned: readonly number[]): Rendered {
     const { messages } = sample;
     const text = this.#text(sample, messages.length, false);
+    this.#asksAlways ??= this.#findAsking();
+    const asks = this.#asksAlways;
     const spans = learned.map((index) => {
       const before = this.#text(sample, index, true);
       const after = this.#text(sample, index + 1, false);
       if (!text.startsWith(before)) throw this.#unstable(index);
-      // Some templates always ask for the next reply, whether they should or not.
-      const asksAlways = after === this.#text(sample, index + 1, true);
-      if (!asksAlways && text.startsWith(after)) return { start: before.length, end: after.length };
+      if (!asks && text.startsWith(after)) return { start: before.length, end: after.length };
       const content = String(messages[index]?.content).trim();
       const start = text.indexOf(content, before.length);
       if (start === -1 || text.slice(before.length, start).trim() !== "") {
@@ -132,6 +137,35 @@ export class ChatTemplate {
       return { start: before.length, end: end + (this.#tokenAt(text, end)?.length ?? 0) };
     });
     return { text, spans };
+  }
+
+  /**
+   * Whether the template asks for the next reply although it should not: then more than the end of a
+   * turn stands at the end of both a question and its answer.
+   */
+  #findAsking(): boolean {
+    const messages = [{ role: "user", content: GENERATION }, { role: "assistant", content: END }];
+    const probe = { kind: "conversation", messages, context: 0, extra: {} } as const;
+    let [question, answer, asked] = ["", "", ""];
+    try {
+      question = this.#text(probe, 1, false).split(GENERATION).at(-1) ?? "";
+      [answer, asked] = [this.#text(probe, 2, false), this.#text(probe, 2, true)];
+    } catch (error) {
+      if (error instanceof BadRow) return false;
+      throw error;
+    }
+    if (answer !== asked) return false;
+    answer = answer.split(END).at(-1) ?? "";
+    let length = 0;
+    while (length < question.length && question.at(-1 - length) === answer.at(-1 - length)) {
+      length++;
+    }
+    const end = answer.slice(answer.length - length);
+    const ends = this.#files.specialTokens.flatMap((token) => {
+      const start = end.indexOf(token);
+      return start === -1 ? [] : [start + token.length];
+    });
+    return end.slice(ends.length === 0 ? 0 : Math.min(...ends)).trim() !== "";
   }
 
   /** The special token that follows, with the white space before it; null if there is none. */

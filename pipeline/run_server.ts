@@ -4,12 +4,12 @@
  * @module
  */
 
+import { readChatTemplate } from "./data/templates/chat_template_files.ts";
 import { Tokenizer } from "./data/tokenizer.ts";
 import { UserError } from "./errors.ts";
 import { endTokens } from "./evaluation/text_generation.ts";
 import { type DeviceName, openDevice } from "./executors/devices.ts";
 import { openTarget } from "./served_target.ts";
-import { readChatTemplate } from "./serving/chat_template.ts";
 import { Engine } from "./serving/engine.ts";
 import { makeHandler, type RequestRecord } from "./serving/server.ts";
 import { loadFrozen } from "./stages/trained_model.ts";

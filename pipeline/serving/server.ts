@@ -5,9 +5,10 @@
  * @module
  */
 
+import type { ChatTemplateFiles } from "../data/templates/chat_template_files.ts";
 import { isExpected } from "../graph/expected_error.ts";
 import { ApiError } from "./api_error.ts";
-import { renderChat, tokenText } from "./chat_template.ts";
+import { renderChat } from "./chat_template.ts";
 import {
   checkLength,
   complete,
@@ -36,8 +37,7 @@ export interface ServedModel {
   /** What answers call it. */
   readonly name: string;
   readonly engine: Engine;
-  /** Jinja; null if the model has none. */
-  readonly chatTemplate: string | null;
+  readonly chatTemplate: ChatTemplateFiles;
 }
 
 /** An answered request, for whoever runs the server. */
@@ -174,7 +174,7 @@ async function answerChat(
 ): Promise<Response> {
   const request = parseChatRequest(await readBody(exchange.request));
   const { tokenizer, model: { config } } = engine;
-  const text = renderChat(chatTemplate, tokenizer, request.messages);
+  const text = renderChat(chatTemplate, request.messages);
   // Templates write the special tokens themselves.
   const tokens = tokenizer.encodeWithoutSpecialTokens(text);
   const rest = config.maxPositions - tokens.length;
@@ -210,12 +210,15 @@ async function detokenize({ engine }: ServedModel, { request }: Exchange): Promi
   return Response.json({ prompt: engine.tokenizer.decode(tokens) });
 }
 
+/** The tokens have their names also where the folder has no `tokenizer_config.json`. */
 function tokenizerInfo({ engine: { tokenizer }, chatTemplate }: ServedModel): object {
+  const nameOf = (id: number | null) => id === null ? null : tokenizer.decode([id]);
   return {
-    bos_token: tokenText(tokenizer, tokenizer.bosId),
-    eos_token: tokenText(tokenizer, tokenizer.eosId),
-    pad_token: tokenText(tokenizer, tokenizer.padId),
-    chat_template: chatTemplate,
+    bos_token: nameOf(tokenizer.bosId),
+    eos_token: nameOf(tokenizer.eosId),
+    pad_token: nameOf(tokenizer.padId),
+    ...chatTemplate.roles,
+    chat_template: chatTemplate.source,
   };
 }
 

@@ -60,7 +60,16 @@ export async function startServer({ model, endTokens = [], chatTemplate = null }
     batchSize: 3,
   });
   const handler = makeHandler(
-    { name: "random", engine, chatTemplate },
+    {
+      name: "random",
+      engine,
+      chatTemplate: {
+        source: chatTemplate,
+        name: "tokenizer_config.json",
+        roles: { bos_token: tokenizer.decode([tokenizer.bosId ?? 0]) },
+        specialTokens: [],
+      },
+    },
     (record) => records.push(record),
   );
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, handler);

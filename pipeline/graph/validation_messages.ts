@@ -68,9 +68,19 @@ function flatten(
     if (inside.length === 0 || typeof part !== "object" || part === null) {
       return [[path, issue] as const];
     }
-    const nearest = inside.reduce((best, errors) => errors.length < best.length ? errors : best);
+    const nearest = inside.reduce((best, errors) =>
+      mistakesIn(errors) < mistakesIn(best) ? errors : best
+    );
     return flatten(nearest, path, value);
   });
+}
+
+/** Every unknown key is a mistake of its own. */
+function mistakesIn(issues: readonly Issue[]): number {
+  return issues.reduce(
+    (sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 1),
+    0,
+  );
 }
 
 function isAboutKind(issue: Issue): boolean {

@@ -129,6 +129,11 @@ Deno.test("explainIssues() lists the keys of the alternative that was meant", ()
   assert.deepEqual(messages({ source: { text: "x", eos: true, prompt: "y" } }), [
     'source.prompt (key): Unknown key "prompt" in base.source; allowed: text, eos',
   ]);
+  assert.deepEqual(messages({ source: { table: 1, columns: 2, sep: "," } }), [
+    "source.table (value): base.source.table must be text: found 1",
+    "source.columns (value): base.source.columns must be a list: found 2",
+    'source.sep (key): Unknown key "sep" in base.source; allowed: table, columns',
+  ]);
   assert.match(
     messages({ stge: 1 }).join(),
     /^stge .* did you mean "stage"\? Allowed: stage, model,/,

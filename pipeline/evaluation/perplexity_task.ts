@@ -76,6 +76,7 @@ export const perplexity: EvaluationTask<PerplexityParameters> = {
   name: "perplexity",
   summary: "Perplexity of a text under a named protocol",
   parameters,
+  nameOf: ({ name }) => name,
   sources: ({ data }) => "rows" in data ? rowSources(data, "data") : dataSources(data, "data"),
   rehearse(model, batchSize, parameters) {
     const batch = new BatchModel(model, { batchSize, length: windowOf(parameters, model) });

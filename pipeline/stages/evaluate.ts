@@ -7,6 +7,8 @@
 import { z } from "zod";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { taskFor, taskSchema } from "../evaluation/registry.ts";
+import type { EvaluationRecord, Sample } from "../evaluation/tasks/sample.ts";
+import { writeEvaluation } from "../evaluation/tasks/sample_files.ts";
 import type { Metric, Stage } from "../graph/stage.ts";
 import { freeLanguageModel } from "../models/language_model.ts";
 import { below } from "../memory/settings.ts";
@@ -26,25 +28,33 @@ export type EvaluateParameters = z.output<typeof parameters>;
 export const evaluate: Stage<EvaluateParameters> = {
   name: "evaluate",
   version: 1,
-  summary: "Measure models: perplexity and other tasks",
+  summary: "Measure models: perplexity, and tasks of questions and answers",
   parameters,
   accepts: ["model", "adapter"],
   fansOut: true,
   produces: "metrics",
-  dependsOn: () => ({ seed: false, device: true }),
+  dependsOn: ({ tasks }) => ({
+    seed: tasks.some((task) => taskFor(task).usesSeed?.(task) ?? false),
+    device: true,
+  }),
   sources: ({ tasks }) =>
     tasks.flatMap((task, index) =>
       taskFor(task).sources(task)
         .map((source) => ({ ...source, path: `tasks.${index}.${source.path}` }))
     ),
   check({ tasks }) {
-    const names = tasks.map(({ name }) => name);
-    return names.flatMap((name, index) =>
+    const names = tasks.map((task) => taskFor(task).nameOf(task));
+    const twice = names.flatMap((name, index) =>
       names.indexOf(name) === index ? [] : [{
         path: `tasks.${index}.task`,
         message: `Two tasks are named "${name}"; give one another \`name:\``,
       }]
     );
+    const mistakes = tasks.flatMap((task, index) =>
+      (taskFor(task).check?.(task) ?? [])
+        .map(({ path, message }) => ({ path: `tasks.${index}.${path}`, message }))
+    );
+    return [...twice, ...mistakes];
   },
   memorySettings: [{ path: "batch_size", smaller: below }],
   // deno-lint-ignore require-await -- other stages read files here
@@ -58,7 +68,7 @@ export const evaluate: Stage<EvaluateParameters> = {
         }
         const model = rehearseFrozen(device, outline);
         for (const task of tasks) {
-          device.ledger.phase(task.name);
+          device.ledger.phase(taskFor(task).nameOf(task));
           taskFor(task).rehearse(model, batchSize, task);
         }
       },
@@ -72,6 +82,8 @@ export const evaluate: Stage<EvaluateParameters> = {
     const device = await context.device();
     const model = await loadFrozen(device, trained);
     const metrics: Record<string, Metric> = {};
+    const records: EvaluationRecord[] = [];
+    const samples = new Map<string, readonly Sample[]>();
     try {
       for (const [index, task] of tasks.entries()) {
         const path = `tasks.${index}.data`;
@@ -82,8 +94,18 @@ export const evaluate: Stage<EvaluateParameters> = {
               model,
               tokenizer,
               batchSize,
+              seed: context.seed,
+              checkpoint: context.checkpoint,
               resolve: (reference) => context.resolve({ reference, path }),
-              report: (done, total) => context.report({ activity: task.name, done, total }),
+              report(done, total, values = {}) {
+                context.signal.throwIfAborted();
+                context.report({ activity: taskFor(task).nameOf(task), done, total, values });
+              },
+              log: (line) => context.log(line),
+              record(record, items) {
+                records.push(record);
+                for (const [name, own] of items) samples.set(name, own);
+              },
             },
             task,
           ),
@@ -92,6 +114,12 @@ export const evaluate: Stage<EvaluateParameters> = {
       }
     } finally {
       freeLanguageModel(model);
+    }
+    if (records.length > 0) {
+      await writeEvaluation(context.folder, {
+        tasks: records.flatMap(({ tasks }) => tasks),
+        groups: records.flatMap(({ groups }) => groups),
+      }, samples);
     }
     await Deno.writeTextFile(
       `${context.folder}/metrics.json`,

@@ -60,7 +60,10 @@ function requestsOf(task: Task, prompt: Prompt): ItemRequests {
     }
     case "generate_until": {
       const generation = generationSettings(config);
-      const requests = Array.from({ length: config.repeats }, () => ({ context, ...generation }));
+      const requests = Array.from(
+        { length: config.repeats },
+        (_, repeat) => ({ context, ...generation, ...(repeat > 0 ? { repeat } : {}) }),
+      );
       return { kind: "generation", requests };
     }
   }

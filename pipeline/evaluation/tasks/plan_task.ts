@@ -15,6 +15,7 @@ import { type Item, makeItem } from "./item.ts";
 import { PromptBuilder } from "./prompt.ts";
 import type { Document, TaskFiles } from "./task_data.ts";
 import { isFunction, type Task } from "./task_node.ts";
+import { examplesSplitOf } from "./task_sources.ts";
 import { TemplateError } from "./template.ts";
 
 /** How a task is asked. */
@@ -69,7 +70,7 @@ export async function planTask(
   const sampler = new FewshotSampler(pool.map(({ fields }) => fields), {
     sampler: task.config.fewshot_config?.sampler ?? "default",
     seed: options.seed,
-    mayHoldQuestion: examplesSplit(task) === (task.config.test_split ?? null),
+    mayHoldQuestion: mayHoldQuestion(task),
   });
   const items: Item[] = [];
   for (const [id, document] of limited(documents, options.limit).entries()) {
@@ -101,9 +102,10 @@ function shotsOf(task: Task, wanted: number | null): number {
   );
 }
 
-/** Split that examples come from; null if the task names none. */
-function examplesSplit(task: Task): string | null {
-  return task.config.fewshot_config?.split ?? task.config.fewshot_split ?? null;
+/** The harness compares what the task says of the two splits, also where it says nothing of both. */
+function mayHoldQuestion({ config }: Task): boolean {
+  const split = config.fewshot_config?.split ?? config.fewshot_split ?? null;
+  return split === (config.test_split ?? null);
 }
 
 async function examplesOf(
@@ -117,13 +119,12 @@ async function examplesOf(
   const fewshot = config.fewshot_config ?? null;
   const rows = fewshot?.process_docs ?? config.process_docs;
   if (files.fewshot !== null) return await reader.documents(task, files.fewshot, rows, bad);
-  const split = examplesSplit(task);
+  const split = examplesSplitOf(task);
   const samples = fewshot?.samples ?? null;
   if (split === null && samples !== null) return samplesOf(task, samples);
-  const source = split ?? config.training_split ?? config.validation_split ?? config.test_split;
-  if (source === (config.test_split ?? config.validation_split)) return questions;
+  if (split === (config.test_split ?? config.validation_split)) return questions;
   throw new UserError(
-    `The task ${task.name} takes its examples from the split "${source}": name its files under ` +
+    `The task ${task.name} takes its examples from the split "${split}": name its files under ` +
       "data.fewshot, or set num_fewshot: 0",
   );
 }

@@ -108,13 +108,14 @@ function readExamples(path: string): Row[] {
   }));
 }
 
-/** "anatomy_test.csv", "anatomy/test-00000-of-00001.parquet" and "anatomy.jsonl.gz" are of "anatomy". */
+/** "anatomy_test.csv", "anatomy.jsonl.gz" and "anatomy/test/0000.parquet" are of "anatomy". */
 function isOfSubset(path: string, subset: string): boolean {
   const [stem = ""] = basename(path).split(".");
   const name = stem
     .replace(/-\d{5}-of-\d{5}$/, "")
     .replace(/[-_](test|dev|val|validation|train|eval)$/, "");
-  return name === subset || basename(dirname(path)) === subset;
+  const folder = dirname(path);
+  return name === subset || basename(folder) === subset || basename(dirname(folder)) === subset;
 }
 
 function list(paths: readonly string[]): string {

@@ -43,7 +43,8 @@ const metric = z.strictObject({
   hf_evaluate: z.boolean().optional(),
 });
 
-const generation = z.strictObject({
+/** Settings of generation, by the names of the harness. */
+export const generationSchema = z.strictObject({
   until: z.union([z.string(), z.array(z.string())]).optional(),
   do_sample: z.boolean().optional(),
   temperature: z.number().nonnegative().optional(),
@@ -95,7 +96,7 @@ export const taskSchema = z.strictObject({
     "loglikelihood_rolling",
     "multiple_choice",
   ]).default("generate_until"),
-  generation_kwargs: generation.nullish(),
+  generation_kwargs: generationSchema.nullish(),
   repeats: z.int().positive().default(1),
   filter_list: z.array(z.strictObject({ name: z.string(), filter: z.array(filter).min(1) })).min(1)
     .nullish(),

@@ -64,6 +64,11 @@ export function bundledTask(name: string): TaskNode | null {
   return null;
 }
 
+/** Whether there is a task, group, subject or category of this name. */
+export function isBundled(name: string): boolean {
+  return BUNDLED_NAMES.includes(name) || bundledTask(name) !== null;
+}
+
 function load(key: string, make: () => TaskNode): TaskNode {
   let node = loaded.get(key);
   if (node === undefined) loaded.set(key, node = make());

@@ -16,6 +16,7 @@ import type { Artifact } from "./graph/stage.ts";
 import { Store } from "./graph/store.ts";
 import { didYouMean } from "./graph/suggestions.ts";
 import { ModelFolder } from "./models/model_folder.ts";
+import { cellOf, splitPlace } from "./run_place.ts";
 import { openTrainedModel, type TrainedModel } from "./stages/trained_model.ts";
 
 /** A model that is opened but not loaded. */
@@ -52,9 +53,10 @@ export async function openTarget(
   }
   const [run, place] = splitTarget(target);
   const { folder: runFolder, results } = findRun(run, out);
-  const { cell, node } = placeOf(results, place);
+  const named = splitPlace(place);
+  const cell = cellOf(results, named);
   using store = await Store.open(storeFolder(dirname(runFolder)));
-  const artifact = await findModel(store, results, cell, node);
+  const artifact = await findModel(store, results, cell, named.node);
   const trained = await openTrainedModel({ artifact: (key) => store.artifact(key) }, artifact);
   return { name: `${results.name}:${cell.index}/${artifact.node}`, trained };
 }
@@ -65,33 +67,6 @@ function splitTarget(target: string): [string, string] {
   return colon <= 0 || statOrNull(fromCaller(target)) !== null
     ? [target, ""]
     : [target.slice(0, colon), target.slice(colon + 1)];
-}
-
-function placeOf(
-  { cells, name }: Results,
-  place: string,
-): { readonly cell: CellResult; readonly node: string | null } {
-  const [, index, node] = /^(\d*)(?:\/|$)?(.*)$/.exec(place) ?? [];
-  const [first, ...others] = cells;
-  if (first === undefined) throw new UserError(`The run ${name} has no cell`);
-  if (index === undefined || index === "") {
-    if (others.length === 0) return { cell: first, node: node || null };
-    throw new UserError(
-      `The run ${name} has ${cells.length} cells; name one, as in ${name}:0${
-        node ? `/${node}` : ""
-      }:\n` + cells.map((cell) => `  ${cell.index}  ${valuesText(cell)}`).join("\n"),
-    );
-  }
-  const cell = cells.find((candidate) => candidate.index === Number(index));
-  if (cell !== undefined) return { cell, node: node || null };
-  throw new UserError(
-    `The run ${name} has no cell ${index}; its cells are 0 to ${cells.length - 1}`,
-  );
-}
-
-function valuesText({ values }: CellResult): string {
-  return Object.entries(values).map(([axis, value]) => `${axis} ${JSON.stringify(value)}`)
-    .join(", ");
 }
 
 async function findModel(

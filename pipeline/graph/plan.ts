@@ -4,8 +4,10 @@
  * @module
  */
 
+import { resolveSource } from "../data/source.ts";
 import { UserError } from "../errors.ts";
 import { HubPins } from "../hub/pins.ts";
+import { isHubReference } from "../hub/reference.ts";
 import type { HubOptions } from "../hub/resolve.ts";
 import {
   type Cell,
@@ -97,6 +99,7 @@ export interface PlanContext {
  */
 export async function makePlan(experiment: Experiment, context: PlanContext): Promise<Plan> {
   const planner = new Planner(experiment, context);
+  await planner.checkSources();
   const cells: PlannedCell[] = [];
   for (const cell of experiment.cells) cells.push(await planner.planCell(cell));
   planner.throwProblems();
@@ -127,6 +130,26 @@ class Planner {
     this.#context = context;
     this.#stages = new Map(context.stages.map((stage) => [stage.name, stage]));
     this.#pins = new HubPins(context.hub);
+  }
+
+  /** Names that stand for nothing are all found before hours of downloading and hashing. */
+  async checkSources(): Promise<void> {
+    const checked = new Map<string, Promise<unknown>>();
+    for (
+      const { name, stage, parameters } of this.#experiment.cells.flatMap(({ nodes }) => nodes)
+    ) {
+      for (const { reference, path } of this.#stages.get(stage)?.sources(parameters) ?? []) {
+        const check = checked.get(reference) ?? this.#check(reference);
+        checked.set(reference, check);
+        try {
+          await check;
+        } catch (error) {
+          if (!(error instanceof UserError)) throw error;
+          this.#report(`${name}.${path}`, error.message);
+        }
+      }
+    }
+    this.throwProblems();
   }
 
   async planCell(cell: Cell): Promise<PlannedCell> {
@@ -245,6 +268,11 @@ class Planner {
   async #deviceClass(): Promise<string> {
     this.device ??= await this.#context.device();
     return this.device.class;
+  }
+
+  async #check(reference: string): Promise<void> {
+    if (isHubReference(reference)) await this.#pins.check(reference);
+    else await resolveSource(reference, this.#experiment.folder);
   }
 
   #digest(reference: string): Promise<SourceDigest> {

@@ -5,7 +5,7 @@
  */
 
 import { isHubReference, parseHubReference, repositoryText, withRevision } from "./reference.ts";
-import { type HubOptions, resolveCommit, resolveHub } from "./resolve.ts";
+import { checkHub, type HubOptions, resolveCommit, resolveHub } from "./resolve.ts";
 
 /** The commits of one plan: a branch that moves meanwhile does not tear it apart. */
 export class HubPins {
@@ -18,6 +18,15 @@ export class HubPins {
   }
 
   /**
+   * Finds out whether a reference stands for something; nothing is downloaded.
+   *
+   * @throws {UserError} As `resolveHub`.
+   */
+  async check(text: string): Promise<void> {
+    await checkHub(await this.#pinned(text), this.#options);
+  }
+
+  /**
    * The reference with the commit that its revision stands for, whose files are then in the cache;
    * null for a reference that is not to the Hub.
    *
@@ -25,12 +34,16 @@ export class HubPins {
    */
   async pin(text: string): Promise<string | null> {
     if (!isHubReference(text)) return null;
+    const pinned = await this.#pinned(text);
+    await resolveHub(pinned, this.#options);
+    return pinned;
+  }
+
+  async #pinned(text: string): Promise<string> {
     const reference = parseHubReference(text);
     const branch = `${repositoryText(reference)}@${reference.revision}`;
     const commit = this.#commits.get(branch) ?? resolveCommit(text, this.#options);
     this.#commits.set(branch, commit);
-    const pinned = withRevision(reference, await commit).text;
-    await resolveHub(pinned, this.#options);
-    return pinned;
+    return withRevision(reference, await commit).text;
   }
 }

@@ -5,33 +5,28 @@
  * @module
  */
 
-import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
-import { contentAddress, fetchCommit, fetchPath, fetchTree } from "./api.ts";
+import { fetchCommit, fetchPath, fetchTree } from "./api.ts";
 import { RepositoryCache } from "./cache.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { downloadBlob, WrongContent } from "./download.ts";
-import { HubHttp, Refusal } from "./http.ts";
-import { DownloadMeter, type HubProgress } from "./progress.ts";
+import { downloadFiles } from "./download_files.ts";
+import { HubHttp } from "./http.ts";
+import type { HubProgress } from "./progress.ts";
 import {
   type HubReference,
   isCommit,
   isGlob,
   parseHubReference,
-  repositoryText,
   withRevision,
 } from "./reference.ts";
-import { faultError, missingEntryError, pageOf, refusalError } from "./refusals.ts";
+import { faultError, missingEntryError, pageOf } from "./refusals.ts";
 import { TransferFault } from "./retry.ts";
 import { selectFiles, type Selection } from "./select.ts";
 import { type HubSettings, hubSettings } from "./settings.ts";
 import { checkedFiles, type RepositoryFile } from "./tree.ts";
 
 export type { HubProgress } from "./progress.ts";
-
-/** Files that are received at the same time. */
-const STREAMS = 4;
 
 /** How a reference is resolved. */
 export interface HubOptions {
@@ -96,6 +91,23 @@ export async function resolveCommit(text: string, options: HubOptions = {}): Pro
   return await resolver.explained(() => resolver.commit());
 }
 
+/**
+ * Whether a reference with a commit stands for something: chooses its files and downloads none, except
+ * the list of a model's shards.
+ *
+ * @throws As {@linkcode resolveHub}.
+ */
+export async function checkHub(text: string, options: HubOptions = {}): Promise<void> {
+  const resolver = new Resolver(parseHubReference(text), options);
+  await resolver.explained(async () => await resolver.select(await resolver.commit()));
+}
+
+/** A file that is known to be in the snapshot. */
+interface PresentFile {
+  readonly path: string;
+  readonly present: true;
+}
+
 class Resolver {
   readonly #reference: HubReference;
   readonly #options: HubOptions;
@@ -108,7 +120,13 @@ class Resolver {
     this.#options = options;
     this.#settings = options.settings ?? hubSettings();
     this.#cache = new RepositoryCache(this.#settings.cache, reference, this.#settings);
-    this.#http = this.#httpWith(options.signal);
+    const { clock = systemClock, random = Math.random, signal } = options;
+    this.#http = new HubHttp({
+      settings: this.#settings,
+      clock,
+      random,
+      ...(signal === undefined ? {} : { signal }),
+    });
   }
 
   /** Errors of the file system in a sentence about the cache. */
@@ -124,6 +142,7 @@ class Resolver {
     }
   }
 
+  /** The commit of the revision. */
   async commit(): Promise<string> {
     const { revision, text } = this.#reference;
     if (isCommit(revision)) return revision;
@@ -148,8 +167,10 @@ class Resolver {
     }
   }
 
+  /** What the reference stands for, downloaded. */
   async files(commit: string): Promise<HubFiles> {
-    const selection = await this.#select(commit);
+    const selection = await this.select(commit);
+    await this.#ensure(commit, selection.files);
     const snapshot = this.#cache.snapshot(commit);
     const absolute = (path: string) => join(snapshot, ...path.split("/"));
     return {
@@ -161,15 +182,15 @@ class Resolver {
     };
   }
 
-  /** Chooses the files, and makes sure that they are there. */
-  async #select(commit: string): Promise<Selection<{ readonly path: string }>> {
+  /** Chooses the files; of a model with shards, that needs the list of the shards. */
+  async select(commit: string): Promise<Selection<RepositoryFile | PresentFile>> {
     const reference = this.#reference;
     const { path } = reference;
     const single = path !== "" && !isGlob(path);
     // One file by its name needs no list: what is there is complete.
     if (single && await this.#cache.kindOf(commit, path) === "file") {
       const root = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
-      return { kind: "file", root, files: [{ path }] };
+      return { kind: "file", root, files: [{ path, present: true }] };
     }
     const listed = await this.#listed(commit);
     if (listed === null) return await this.#selectUnlisted(commit);
@@ -178,7 +199,6 @@ class Resolver {
       return await Deno.readTextFile(join(this.#cache.snapshot(commit), ...index.path.split("/")));
     });
     if (selection === null) throw missingEntryError(reference, pageOf(reference, this.#settings));
-    await this.#ensure(commit, selection.files);
     return selection;
   }
 
@@ -201,10 +221,11 @@ class Resolver {
   }
 
   /** Other programs fill the cache without lists: then what is there has to be taken for all. */
-  async #selectUnlisted(commit: string): Promise<Selection<{ readonly path: string }>> {
+  async #selectUnlisted(commit: string): Promise<Selection<PresentFile>> {
     const reference = this.#reference;
     const { text } = reference;
-    const there = await this.#cache.filesOf(commit);
+    const there = (await this.#cache.filesOf(commit))
+      .map(({ path }): PresentFile => ({ path, present: true }));
     const selection = there.length === 0 ? null : await selectFiles(
       reference,
       there,
@@ -222,9 +243,10 @@ class Resolver {
   }
 
   /** Downloads what is not there. */
-  async #ensure(commit: string, files: readonly RepositoryFile[]): Promise<void> {
+  async #ensure(commit: string, files: readonly (RepositoryFile | PresentFile)[]): Promise<void> {
     const missing: RepositoryFile[] = [];
     for (const file of files) {
+      if ("present" in file) continue;
       if (await this.#cache.sizeOf(commit, file.path) !== file.size) missing.push(file);
     }
     const [first] = missing;
@@ -237,83 +259,13 @@ class Resolver {
         offline,
       );
     }
-    await this.#checkSpace(missing);
-    await this.#downloadAll(commit, missing);
-  }
-
-  /** Several at a time; the first failure ends the others, whose parts stay. */
-  async #downloadAll(commit: string, files: readonly RepositoryFile[]): Promise<void> {
-    const { clock = systemClock, report = () => {}, signal } = this.#options;
-    const total = files.reduce((sum, { size }) => sum + size, 0);
-    const meter = new DownloadMeter(repositoryText(this.#reference), total, clock, report);
-    const failure = new AbortController();
-    const http = this.#httpWith(
-      signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal]),
-    );
-    const queue = [...files];
-    const work = async (): Promise<void> => {
-      for (let file; (file = queue.shift()) !== undefined;) {
-        await this.#download(commit, file, http, meter);
-      }
-    };
-    const streams = Array.from({ length: Math.min(STREAMS, files.length) }, async () => {
-      try {
-        await work();
-      } catch (error) {
-        queue.length = 0;
-        failure.abort(error);
-        throw error;
-      }
+    await downloadFiles(missing, {
+      ...this.#options,
+      reference: this.#reference,
+      commit,
+      cache: this.#cache,
+      http: this.#http.options,
     });
-    await Promise.allSettled(streams);
-    if (failure.signal.aborted) throw failure.signal.reason;
-  }
-
-  async #download(
-    commit: string,
-    file: RepositoryFile,
-    http: HubHttp,
-    meter: DownloadMeter,
-  ): Promise<void> {
-    const reference = this.#reference;
-    const what = `${file.path} of ${repositoryText(reference)}`;
-    try {
-      await downloadBlob(file, {
-        http,
-        cache: this.#cache,
-        address: contentAddress(reference, commit, file.path, this.#settings.endpoint),
-        progress: (bytes, received) => meter.update(file.path, bytes, received),
-        waiting: () =>
-          this.#options.notice?.(`waiting for another process, which is downloading ${what}`),
-      });
-    } catch (error) {
-      if (error instanceof TransferFault) throw faultError(error, what, this.#settings);
-      if (error instanceof Refusal) throw refusalError(error, reference, what, this.#settings);
-      if (error instanceof WrongContent) {
-        throw new UserError(
-          `${what} arrived twice as another file than the Hub lists (${error.message}): nothing of ` +
-            `it was kept; try again later, or another network or HF_ENDPOINT`,
-        );
-      }
-      throw error;
-    }
-    await this.#cache.link(commit, file);
-  }
-
-  /** Before hours of downloading. */
-  async #checkSpace(files: readonly RepositoryFile[]): Promise<void> {
-    const { cache } = this.#settings;
-    await Deno.mkdir(cache, { recursive: true });
-    const { bavail, bsize } = await statfs(cache);
-    const needed = files.reduce((sum, { size }) => sum + size, 0);
-    if (needed <= bavail * bsize) return;
-    const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(1);
-    throw new UserError(
-      `${this.#reference.text} needs ${gigabytes(needed)} GB in ${cache}, where ` +
-        `${
-          gigabytes(bavail * bsize)
-        } GB are free: free some space, or set HF_HUB_CACHE to another disk`,
-    );
   }
 
   #notCached(what: string, offline: string): UserError {
@@ -321,11 +273,5 @@ class Resolver {
       `${what} not in the cache ${this.#settings.cache}, and ${offline}: run once with the network, ` +
         `or set HF_HUB_CACHE to a cache that has it`,
     );
-  }
-
-  #httpWith(signal: AbortSignal | undefined): HubHttp {
-    const { clock = systemClock, random = Math.random } = this.#options;
-    const settings = this.#settings;
-    return new HubHttp({ settings, clock, random, ...(signal === undefined ? {} : { signal }) });
   }
 }

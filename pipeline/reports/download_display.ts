@@ -40,6 +40,8 @@ export class DownloadDisplay {
   /** Shows how far a download is. */
   report(progress: HubProgress): void {
     const { repository, done, total } = progress;
+    // Before the first byte, the Hub may still say no.
+    if (done === 0 && total > 0) return;
     const now = this.#output.now();
     if (this.#repository !== repository) {
       this.#repository = repository;

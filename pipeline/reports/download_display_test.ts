@@ -24,7 +24,9 @@ function record(terminal: boolean) {
 Deno.test("DownloadDisplay writes plain lines, seldom, where lines cannot be overwritten", () => {
   const { report, written } = record(false);
   report(0, 0, 0);
-  report(100, 1e6, 1e7);
+  assert.deepEqual(written, [], "nothing has arrived");
+  report(0, 1e6, 0);
+  report(100, 2e6, 1e7);
   report(6000, 1e9, 1e8);
   report(7000, 11e8, 1e8);
   report(16000, 2e9, 125e6);
@@ -37,7 +39,7 @@ Deno.test("DownloadDisplay writes plain lines, seldom, where lines cannot be ove
 
 Deno.test("DownloadDisplay overwrites its line on a terminal, and leaves none behind", () => {
   const { display, report, written } = record(true);
-  report(0, 0, 0);
+  report(0, 1, 0);
   report(500, 1e9, 1e8);
   display.notice("waiting");
   report(1000, 1e9, 1e8);

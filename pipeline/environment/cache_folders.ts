@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { hubCache } from "../hub/settings.ts";
 import { ROOT } from "./adapter_stamp.ts";
 
 /** A folder that holds what can be made or fetched again. */
@@ -30,8 +31,6 @@ export function cacheFolders(environment: Readonly<Record<string, string>>): Cac
 export function cachePaths(environment: Readonly<Record<string, string>>): [string, string][] {
   const home = environment["HOME"] ?? environment["USERPROFILE"] ?? ".";
   const cache = environment["XDG_CACHE_HOME"] ?? join(home, ".cache");
-  const huggingFace = environment["HF_HUB_CACHE"] ??
-    join(environment["HF_HOME"] ?? join(cache, "huggingface"), "hub");
   return [
     ["results of stages", environment["EQUIPOISE_STORE"] ?? join(ROOT, "runs", ".store")],
     // Mesa 25 keeps its shaders in the second; which one is an option of its build.
@@ -41,7 +40,7 @@ export function cachePaths(environment: Readonly<Record<string, string>>): [stri
     ]),
     ["compiled shaders (NVIDIA)", join(home, ".nv", "ComputeCache")],
     ["Deno and npm packages", environment["DENO_DIR"] ?? denoFolder(home, cache)],
-    ["Hugging Face hub", huggingFace],
+    ["Hugging Face hub", hubCache(environment)],
   ];
 }
 

@@ -8,6 +8,7 @@ import { cpus } from "node:os";
 import { type AdapterReport, probe } from "../../kernels/webgpu/adapter.ts";
 import { type CacheFolder, cacheFolders } from "./cache_folders.ts";
 import { type CpuReport, examineCpu } from "./cpu_report.ts";
+import { examineHub, type HubReport } from "./hub_report.ts";
 import { findHardwareGpu } from "./hardware_gpu.ts";
 import {
   installLine,
@@ -63,6 +64,8 @@ export interface Diagnosis {
   readonly runtime: Readonly<Record<"deno" | "v8" | "typescript", string>>;
   /** Caches and their sizes. */
   readonly caches: readonly CacheFolder[];
+  /** The Hugging Face Hub: what is asked, and where downloads are kept. */
+  readonly hub: HubReport;
   /** The Python that tests compare with, or null. */
   readonly python: string | null;
   /** Errors first. */
@@ -98,6 +101,7 @@ export async function diagnose(): Promise<Diagnosis> {
     },
     runtime: Deno.version,
     caches: cacheFolders(variables),
+    hub: examineHub(variables),
     python: await findPython(),
   };
   return { ...partial, findings: findingsOf(partial, system, trial.problem, variables) };
@@ -150,6 +154,9 @@ export function findingsOf(
     add("note", `Mesa ${mesaPackage} is old: version 25 runs kernels about twice as fast`);
   }
   for (const error of webgpu ? adapter?.errors ?? [] : []) add("note", error);
+  if (diagnosis.hub.problem !== null) {
+    add("note", `Models and data on the Hugging Face Hub cannot be used: ${diagnosis.hub.problem}`);
+  }
   if (diagnosis.python === null) {
     add(
       "note",

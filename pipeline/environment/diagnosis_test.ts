@@ -55,6 +55,13 @@ const HEALTHY: Omit<Diagnosis, "findings"> = {
   },
   runtime: { deno: "2.9.6", v8: "15", typescript: "6" },
   caches: [],
+  hub: {
+    endpoint: "https://huggingface.co",
+    token: "HF_TOKEN",
+    cache: "/home/user/.cache/huggingface/hub",
+    offline: null,
+    problem: null,
+  },
   python: "/usr/bin/python3",
 };
 
@@ -119,11 +126,19 @@ Deno.test("findingsOf() notes an idle NVIDIA GPU, an old Mesa and missing oracle
   assert.match(texts[2]?.remedy ?? "", /^sudo apt-get .* python3-torch/);
 });
 
+Deno.test("findingsOf() notes an environment that the Hub cannot be used with", () => {
+  const hub = { ...HEALTHY.hub, problem: 'HF_ENDPOINT is "mirror"' };
+  const [finding] = findingsOf({ ...HEALTHY, hub }, DEBIAN, "", {});
+  assert.equal(finding?.severity, "note");
+  assert.match(finding?.text ?? "", /Hub cannot be used: HF_ENDPOINT is "mirror"/);
+});
+
 Deno.test("renderDiagnosis() shows limits in binary units and the verdict last", () => {
   const text = renderDiagnosis({ ...HEALTHY, findings: [] }, false);
   assert.match(text, /largest binding +128 MiB/);
   assert.match(text, /subgroups of 8/);
   assert.match(text, /vectors +256 bits/);
+  assert.match(text, /token +set \(HF_TOKEN\)\n +cache +\/home\/user.*\n +network +used/);
   assert.equal(
     text.split("\n").at(-1),
     "Experiments run on cpu, because this machine has no GPU.",

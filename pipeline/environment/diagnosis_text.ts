@@ -7,6 +7,7 @@
 import { styleText } from "node:util";
 import type { CpuReport } from "./cpu_report.ts";
 import type { Diagnosis, Finding } from "./diagnosis.ts";
+import type { HubReport } from "./hub_report.ts";
 
 /** Limits worth a line, with the unit they are shown in. */
 const LIMITS: readonly (readonly [name: string, title: string, unit: "bytes" | "count"])[] = [
@@ -43,6 +44,7 @@ export function renderDiagnosis(diagnosis: Diagnosis, colours: boolean): string 
         size ? [[purpose, `${bytes(size).padStart(10)}  ${path}`] as const] : []
       ),
     ],
+    ["Hugging Face Hub", hubLines(diagnosis.hub)],
     ["Tests", [["oracles", python === null ? "none" : `PyTorch, NumPy, SciPy in ${python}`]]],
   ];
   const width = Math.max(
@@ -101,6 +103,15 @@ function adapterLines({ adapter, vulkan, mesaPackage }: Diagnosis): [string, str
       if (limit === undefined) return [];
       return [[title, unit === "bytes" ? bytes(limit) : String(limit)]];
     }),
+  ];
+}
+
+function hubLines({ endpoint, token, cache, offline }: HubReport): [string, string][] {
+  return [
+    ["endpoint", endpoint],
+    ["token", token === null ? "none" : `set (${token})`],
+    ["cache", cache],
+    ["network", offline === null ? "used" : `not used: ${offline}`],
   ];
 }
 

@@ -15,6 +15,10 @@ OUT/dense, the same with the weights that those codes stand for, in float32. The
 with random codes, scales and zero points, or
 
     {"source": MODEL, "method": "nf4", "nested": true, "seed": 1}
+
+Of a GPTQ checkpoint it writes OUT/dense.safetensors, the weights of its layers in float32:
+
+    {"source": CHECKPOINT, "method": "read"}
 """
 
 import json
@@ -66,6 +70,30 @@ def pack(values, bits):
     fields = (values[..., None] >> numpy.arange(bits)) & 1
     rows = fields.reshape(len(values), -1).astype(numpy.uint8)
     return numpy.packbits(rows, axis=1, bitorder="little").view("<i4")
+
+
+def unpack(words, bits):
+    """The inverse of pack()."""
+    rows = numpy.ascontiguousarray(words).view(numpy.uint8)
+    fields = numpy.unpackbits(rows, axis=1, bitorder="little").reshape(len(words), -1, bits)
+    return (fields * (1 << numpy.arange(bits))).sum(axis=2)
+
+
+def read_gptq(source, out):
+    config = json.loads((source / "quantize_config.json").read_text())
+    assert config == json.loads((source / "config.json").read_text())["quantization_config"]
+    bits = config["bits"]
+    tensors = read_safetensors(source / "model.safetensors")
+    dense = {}
+    for path in (name[:-len(".qweight")] for name in tensors if name.endswith(".qweight")):
+        codes = unpack(tensors[f"{path}.qweight"].T, bits)
+        zeros = unpack(tensors[f"{path}.qzeros"], bits)
+        if config["checkpoint_format"] == "gptq":
+            zeros = (zeros + 1) % 2 ** bits
+        groups = tensors[f"{path}.g_idx"]
+        steps = (codes.T - zeros[groups]).astype(numpy.float32)
+        dense[path] = (tensors[f"{path}.scales"].astype(numpy.float32)[groups] * steps).T
+    write_safetensors(out / "dense.safetensors", dense)
 
 
 def gptq_layer(path, weight, request, random):
@@ -150,6 +178,9 @@ def configuration(request):
 
 def main(request, out):
     source, out = pathlib.Path(request["source"]), pathlib.Path(out)
+    if request["method"] == "read":
+        read_gptq(source, out)
+        return
     random = numpy.random.default_rng(request["seed"])
     layer = gptq_layer if request["method"] == "gptq" else nf4_layer
     checkpoint, dense = {}, {}

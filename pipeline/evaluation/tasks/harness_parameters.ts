@@ -39,6 +39,9 @@ export const harnessParameters = z.strictObject({
   }).default({}).describe("Files of the task; those on the Hugging Face Hub where it names none."),
   num_fewshot: z.int().nonnegative().optional()
     .describe("Examples before each question; what the task says, or 0, if absent."),
+  subtasks: z.boolean().optional().describe(
+    "Whether the tasks of a group are metrics as well; by default those of groups of up to ten.",
+  ),
   fewshot_seed: z.int().nonnegative().default(FEWSHOT_SEED)
     .describe("Seed of Python's generator that draws examples."),
   limit: z.number().positive().refine((limit) => limit < 1 || Number.isInteger(limit), {

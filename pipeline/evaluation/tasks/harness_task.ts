@@ -23,8 +23,12 @@ import {
 import { loadTaskFile } from "./load_task.ts";
 import type { AskedFiles } from "./plan_task.ts";
 import { renamed } from "./rename.ts";
+import { macroName } from "./summarize.ts";
 import { leaves, type TaskNode } from "./task_node.ts";
 import { taskReferences } from "./task_sources.ts";
+
+/** Groups of more have their tasks in a file only: 57 subjects make no table. */
+const MOST_SUBTASKS = 10;
 
 /** See the module documentation. */
 export const harness: EvaluationTask<HarnessParameters> = {
@@ -203,11 +207,16 @@ function metricsOf(
   const bos = parameters.bos === "tokenizer" ? "" : `, bos ${parameters.bos}`;
   const shots = record.tasks[0]?.num_fewshot ?? 0;
   const source = (record.tasks[0]?.config.metadata as { protocol?: unknown } | null)?.protocol;
-  for (const entry of [...record.groups, ...record.tasks]) {
+  const [main] = record.groups;
+  const isFew = main === undefined || record.tasks.length <= MOST_SUBTASKS;
+  const tasks = parameters.subtasks ?? isFew ? record.tasks : [];
+  for (const entry of [...record.groups, ...tasks]) {
     const own = "task" in entry ? entry.task : entry.group;
     const version = entry.version === null ? "" : ` v${entry.version}`;
     for (const [key, { value, standardError }] of Object.entries(entry.metrics)) {
       const [metric = "", filter = "none"] = key.split(",");
+      // Of smaller groups the file of the tasks has them.
+      if (entry !== main && metric.endsWith(macroName(""))) continue;
       const suffix = filter === "none" ? "" : `_${filter}`;
       metrics[`${own}_${metric}${suffix}`.replaceAll(/[^A-Za-z0-9_]/g, "_")] = {
         value,

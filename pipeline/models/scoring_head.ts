@@ -13,8 +13,8 @@ import { TensorScope } from "./tensor_scope.ts";
 /** Elements of the logits of a pass, at most: 64 MiB. */
 const LOGITS = 2 ** 24;
 
-/** Rows of a pass, at most. */
-const MOST_ROWS = 1024;
+/** Rows of a pass, at most: the answers that an interruption loses. */
+const MOST_ROWS = 256;
 
 /** What the head says of some rows; one entry for each. */
 export interface HeadScores {

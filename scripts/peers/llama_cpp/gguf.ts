@@ -2,70 +2,36 @@
  * Writes random models as GGUF files, for timing llama.cpp: linear layers, embedding and head in Q4_0,
  * norms in f32, a vocabulary of numbers. Not for models that anyone uses.
  *
- * The format: "GGUF", version 3, the numbers of tensors and of metadata entries, the entries, the
- * tensors' names, shapes, types and offsets, then the data, aligned to 32 bytes
- * (ggml's docs/gguf.md).
- *
  * @module
  */
 
 import type { ModelShape } from "../../../pipeline/bench/models.ts";
-
-/** Types of metadata values. */
-const VALUE = { u32: 4, f32: 6, string: 8, array: 9, i32: 5 } as const;
-
-/** Types of tensors. */
-const TENSOR = { f32: 0, q4_0: 2 } as const;
-
-const ALIGNMENT = 32;
+import { GGUF_TENSOR, type GgufTensor, writeGguf } from "./gguf_file.ts";
 
 /** Weights of a block of Q4_0, and its bytes: an f16 scale and 16 pairs of codes. */
 const BLOCK = 32;
 const BLOCK_BYTES = 18;
 
-interface TensorInfo {
-  readonly name: string;
-  /** Inputs first. */
-  readonly dimensions: readonly number[];
-  readonly type: number;
-  readonly bytes: number;
-}
-
 /** Writes a model of this shape; weights are random codes with a scale that keeps them near 0.02. */
 export async function writeRandomGguf(path: string, config: ModelShape): Promise<void> {
-  const tensors = tensorsOf(config);
-  const ones = (bytes: number) => new Uint8Array(new Float32Array(bytes / 4).fill(1).buffer);
-  const parts = function* () {
-    yield headerOf(config, tensors);
-    for (const { type, bytes } of tensors) {
-      yield type === TENSOR.f32 ? ones(bytes) : randomBlocks(bytes);
-    }
-  };
-  const padded = ReadableStream.from(parts()).pipeThrough(
-    new TransformStream<Uint8Array, Uint8Array>({
-      transform(part, controller) {
-        controller.enqueue(part);
-        if (padding(part.length) > 0) controller.enqueue(new Uint8Array(padding(part.length)));
-      },
-    }),
-  );
-  await Deno.writeFile(path, padded);
+  await writeGguf(path, config, tensorsOf(config));
 }
 
-function tensorsOf(config: ModelShape): TensorInfo[] {
+function tensorsOf(config: ModelShape): GgufTensor[] {
   const { hidden_size: hidden, intermediate_size: inner, vocab_size: vocabulary } = config;
   const keys = hidden / config.num_attention_heads * config.num_key_value_heads;
-  const matrix = (name: string, inputs: number, outputs: number) => ({
-    name: `${name}.weight`,
-    dimensions: [inputs, outputs],
-    type: TENSOR.q4_0,
-    bytes: inputs * outputs / BLOCK * BLOCK_BYTES,
-  });
-  const norm = (name: string) => ({
+  const matrix = (name: string, inputs: number, outputs: number): GgufTensor => {
+    const bytes = inputs * outputs / BLOCK * BLOCK_BYTES;
+    const dimensions = [inputs, outputs];
+    const data = () => randomBlocks(bytes);
+    return { name: `${name}.weight`, dimensions, type: GGUF_TENSOR.q4_0, bytes, data };
+  };
+  const norm = (name: string): GgufTensor => ({
     name: `${name}.weight`,
     dimensions: [hidden],
-    type: TENSOR.f32,
+    type: GGUF_TENSOR.f32,
     bytes: 4 * hidden,
+    data: () => new Uint8Array(new Float32Array(hidden).fill(1).buffer),
   });
   const layers = Array.from({ length: config.num_hidden_layers }, (_, layer) => [
     norm(`blk.${layer}.attn_norm`),
@@ -84,61 +50,6 @@ function tensorsOf(config: ModelShape): TensorInfo[] {
     norm("output_norm"),
     ...config.tie_word_embeddings ? [] : [matrix("output", hidden, vocabulary)],
   ];
-}
-
-function headerOf(config: ModelShape, tensors: readonly TensorInfo[]): Uint8Array<ArrayBuffer> {
-  const bytes = new ByteWriter();
-  const heads = config.num_attention_heads;
-  const words = Array.from({ length: config.vocab_size }, (_, id) => vocabularyEntry(id));
-  const entries: [string, (bytes: ByteWriter) => void][] = [
-    ["general.architecture", (to) => to.u32(VALUE.string).string("llama")],
-    ["general.name", (to) => to.u32(VALUE.string).string("random weights for benchmarks")],
-    ["llama.context_length", (to) => to.u32(VALUE.u32).u32(config.max_position_embeddings)],
-    ["llama.embedding_length", (to) => to.u32(VALUE.u32).u32(config.hidden_size)],
-    ["llama.block_count", (to) => to.u32(VALUE.u32).u32(config.num_hidden_layers)],
-    ["llama.feed_forward_length", (to) => to.u32(VALUE.u32).u32(config.intermediate_size)],
-    ["llama.attention.head_count", (to) => to.u32(VALUE.u32).u32(heads)],
-    ["llama.attention.head_count_kv", (to) => to.u32(VALUE.u32).u32(config.num_key_value_heads)],
-    ["llama.attention.layer_norm_rms_epsilon", (to) => to.u32(VALUE.f32).f32(config.rms_norm_eps)],
-    ["llama.rope.dimension_count", (to) => to.u32(VALUE.u32).u32(config.hidden_size / heads)],
-    ["tokenizer.ggml.model", (to) => to.u32(VALUE.string).string("llama")],
-    ["tokenizer.ggml.tokens", (to) => {
-      to.u32(VALUE.array).u32(VALUE.string).u64(words.length);
-      for (const { text } of words) to.string(text);
-    }],
-    ["tokenizer.ggml.scores", (to) => {
-      to.u32(VALUE.array).u32(VALUE.f32).u64(words.length);
-      for (let id = 0; id < words.length; id++) to.f32(-id);
-    }],
-    ["tokenizer.ggml.token_type", (to) => {
-      to.u32(VALUE.array).u32(VALUE.i32).u64(words.length);
-      for (const { type } of words) to.u32(type);
-    }],
-  ];
-  bytes.text("GGUF").u32(3).u64(tensors.length).u64(entries.length);
-  for (const [key, write] of entries) write(bytes.string(key));
-  let offset = 0;
-  for (const { name, dimensions, type, bytes: size } of tensors) {
-    bytes.string(name).u32(dimensions.length);
-    for (const dimension of dimensions) bytes.u64(dimension);
-    bytes.u32(type).u64(offset);
-    offset += size + padding(size);
-  }
-  return bytes.finish();
-}
-
-/** Ids 0 to 2 are unknown, begin and end; then all bytes, without which nothing is tokenized. */
-function vocabularyEntry(id: number): { readonly text: string; readonly type: number } {
-  if (id < 3) return { text: `<${id}>`, type: id === 0 ? 2 : 3 };
-  const byte = id - 3;
-  if (byte < 256) {
-    return { text: `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`, type: 6 };
-  }
-  return { text: `▁${id}`, type: 1 };
-}
-
-function padding(bytes: number): number {
-  return (ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT;
 }
 
 /** 0.0044 in half precision: codes -8 to 7 then deviate by 0.02. */
@@ -160,48 +71,4 @@ function randomBlocks(bytes: number): Uint8Array<ArrayBuffer> {
     }
   }
   return blocks;
-}
-
-/** Grows as it is written to; little-endian. */
-class ByteWriter {
-  #bytes = new Uint8Array(1 << 16);
-  #size = 0;
-
-  u32(value: number): this {
-    return this.#put(4, (view) => view.setUint32(0, value, true));
-  }
-
-  u64(value: number): this {
-    return this.#put(8, (view) => view.setBigUint64(0, BigInt(value), true));
-  }
-
-  f32(value: number): this {
-    return this.#put(4, (view) => view.setFloat32(0, value, true));
-  }
-
-  /** With its length in front. */
-  string(value: string): this {
-    return this.u64(new TextEncoder().encode(value).length).text(value);
-  }
-
-  text(value: string): this {
-    const encoded = new TextEncoder().encode(value);
-    return this.#put(encoded.length, (_, bytes) => bytes.set(encoded));
-  }
-
-  finish(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#size);
-  }
-
-  #put(count: number, write: (view: DataView, bytes: Uint8Array) => void): this {
-    if (this.#size + count > this.#bytes.length) {
-      const larger = new Uint8Array(2 * this.#bytes.length + count);
-      larger.set(this.#bytes);
-      this.#bytes = larger;
-    }
-    const bytes = this.#bytes.subarray(this.#size, this.#size + count);
-    write(new DataView(bytes.buffer, bytes.byteOffset, count), bytes);
-    this.#size += count;
-    return this;
-  }
 }

@@ -57,6 +57,7 @@ export type {
   StageRecordResult,
   StageResult,
 } from "./pipeline/graph/results.ts";
+export type { DownloadListener, HubProgress } from "./pipeline/hub/resolve.ts";
 export type { SamplingOptions } from "./pipeline/models/cached_model.ts";
 export type { GenerationOptions } from "./pipeline/models/generate.ts";
 export type { Metric, Progress } from "./pipeline/graph/stage.ts";

@@ -23,7 +23,7 @@ import { collectResults, type Results } from "./graph/results.ts";
 import type { Stage } from "./graph/stage.ts";
 import { Store } from "./graph/store.ts";
 import { didYouMean } from "./graph/suggestions.ts";
-import type { HubOptions } from "./hub/resolve.ts";
+import type { DownloadListener } from "./hub/resolve.ts";
 import { memoryLimits } from "./memory/limits.ts";
 import { planMemory, type PlanWithMemory } from "./memory/plan_memory.ts";
 import { writeHarnessFolder } from "./reports/harness_folder.ts";
@@ -71,11 +71,8 @@ export interface PlanOptions {
    * @default the stages of Equipoise
    */
   readonly stages?: string;
-  /**
-   * How models and data on the Hugging Face Hub are downloaded, which planning does: who is told of
-   * progress, what ends it, and, instead of the environment, where the cache is.
-   */
-  readonly hub?: HubOptions;
+  /** Who is told of downloads from the Hugging Face Hub, which planning does, and what ends them. */
+  readonly hub?: DownloadListener;
 }
 
 /** How to run an experiment. */

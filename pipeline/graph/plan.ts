@@ -8,7 +8,7 @@ import { resolveSource } from "../data/source.ts";
 import { UserError } from "../errors.ts";
 import { HubPins } from "../hub/pins.ts";
 import { isHubReference } from "../hub/reference.ts";
-import type { HubOptions } from "../hub/resolve.ts";
+import type { DownloadListener } from "../hub/resolve.ts";
 import {
   type Cell,
   ConfigurationError,
@@ -89,7 +89,7 @@ export interface PlanContext {
   /** The device that would run the stages; called, once, only if a key depends on it. */
   device(): Promise<PlannedDevice>;
   /** How sources on the Hub are downloaded. */
-  readonly hub?: HubOptions;
+  readonly hub?: DownloadListener;
 }
 
 /**

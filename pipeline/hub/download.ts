@@ -24,7 +24,9 @@ export class WrongContent extends Error {}
 
 /** What a download needs besides the file. */
 export interface DownloadContext {
+  /** Makes the requests. */
   readonly http: HubHttp;
+  /** Where the blob goes. */
   readonly cache: RepositoryCache;
   /** Where the content is asked for. */
   readonly address: string;

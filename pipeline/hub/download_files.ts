@@ -21,9 +21,13 @@ const STREAMS = 4;
 
 /** Where files come from and go to. */
 export interface FilesContext {
+  /** For messages and addresses. */
   readonly reference: HubReference;
+  /** The commit that the files belong to. */
   readonly commit: string;
+  /** Where they go. */
   readonly cache: RepositoryCache;
+  /** How requests are made. */
   readonly http: HttpOptions;
   /** Called with every piece that arrives. */
   readonly report?: (progress: HubProgress) => void;

@@ -21,16 +21,21 @@ const MOST_EXPLANATION = 500;
 
 /** What decides how requests are made. */
 export interface HttpOptions {
+  /** Endpoint, token, timeouts. */
   readonly settings: HubSettings;
+  /** Measures pauses and silence. */
   readonly clock: Clock;
   /** Draws from [0, 1), for pauses between attempts. */
   readonly random: () => number;
+  /** Ends all requests. */
   readonly signal?: AbortSignal;
 }
 
 /** A request. */
 export interface HttpRequest {
+  /** Default GET. */
   readonly method?: string;
+  /** Besides those that all requests have. */
   readonly headers?: HeadersInit;
   /** Text, so that it can be sent again after a redirect. */
   readonly body?: string;
@@ -38,6 +43,7 @@ export interface HttpRequest {
 
 /** An answer whose body is still to be read. */
 export interface HttpAnswer {
+  /** With a status of success. */
   readonly response: Response;
   /** Where it came from after all redirects. */
   readonly url: URL;
@@ -66,6 +72,7 @@ export class Refusal extends Error {
 
 /** Makes requests with the settings of one user. */
 export class HubHttp {
+  /** As given. */
   readonly options: HttpOptions;
   readonly #origin: string;
 

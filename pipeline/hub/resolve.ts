@@ -28,20 +28,24 @@ import { checkedFiles, type RepositoryFile } from "./tree.ts";
 
 export type { HubProgress } from "./progress.ts";
 
+/** Who is told of downloads, and what ends them. */
+export interface DownloadListener {
+  /** Called with every piece that arrives. */
+  readonly report?: (progress: HubProgress) => void;
+  /** Called with what a person should know, a sentence. */
+  readonly notice?: (text: string) => void;
+  /** Ends downloads with its reason; what was received stays for the next attempt. */
+  readonly signal?: AbortSignal;
+}
+
 /** How a reference is resolved. */
-export interface HubOptions {
+export interface HubOptions extends DownloadListener {
   /**
    * Cache, endpoint, token.
    *
    * @default those of the environment
    */
   readonly settings?: HubSettings;
-  /** Called with every piece that arrives. */
-  readonly report?: (progress: HubProgress) => void;
-  /** Called with what a person should know, a sentence. */
-  readonly notice?: (text: string) => void;
-  /** Ends downloads; what was received stays for the next attempt. */
-  readonly signal?: AbortSignal;
   /** For tests; default the clock of this machine. */
   readonly clock?: Clock;
   /** For tests; draws from [0, 1) for pauses between attempts. */

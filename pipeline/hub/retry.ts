@@ -36,9 +36,11 @@ export class TransferFault extends Error {
 
 /** What repeats. */
 export interface RetryOptions {
+  /** Measures the pauses. */
   readonly clock: Clock;
   /** Draws from [0, 1), for the jitter of pauses; results do not depend on it. */
   readonly random: () => number;
+  /** Ends a pause. */
   readonly signal?: AbortSignal;
   /**
    * Attempts without progress in between.

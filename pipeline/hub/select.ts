@@ -9,7 +9,8 @@ import { UserError } from "../errors.ts";
 import { type HubReference, isGlob, repositoryText } from "./reference.ts";
 
 /** What the choice depends on. */
-interface NamedFile {
+export interface NamedFile {
+  /** With `/`. */
   readonly path: string;
 }
 
@@ -33,6 +34,7 @@ const DESCRIPTIONS = /(^|\/)(dataset_infos?|state|dataset_dict)\.json$/;
 
 /** Files, and what they are together. */
 export interface Selection<File> {
+  /** `list` for a glob; `folder` for a repository or a folder of it. */
   readonly kind: "file" | "folder" | "list";
   /** Folder of the repository that names are relative to; empty for the repository itself. */
   readonly root: string;

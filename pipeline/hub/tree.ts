@@ -23,11 +23,15 @@ export interface RepositoryFile {
 
 /** A file as the API lists it and as the cache keeps it. */
 export interface ListedFile {
+  /** With `/`; not checked yet. */
   readonly path: string;
+  /** Bytes. */
   readonly size: number;
   /** Git's name of the blob: of the pointer, where the file itself is elsewhere. */
   readonly blob_id: string;
+  /** Hexadecimal SHA-256 of a file in large file storage. */
   readonly lfs_sha256?: string | undefined;
+  /** Bytes of a file in large file storage. */
   readonly lfs_size?: number | undefined;
 }
 

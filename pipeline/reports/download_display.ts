@@ -5,7 +5,7 @@
  */
 
 import type { HubProgress } from "../hub/progress.ts";
-import type { HubOptions } from "../hub/resolve.ts";
+import type { DownloadListener } from "../hub/resolve.ts";
 import { barOf, clip, errorOutput, type ProgressOutput } from "./error_output.ts";
 import { formatBytes, formatDuration } from "./quantities.ts";
 
@@ -30,7 +30,7 @@ export class DownloadDisplay {
   }
 
   /** What a client of the Hub calls. */
-  get options(): Required<Pick<HubOptions, "report" | "notice">> {
+  get options(): Required<Pick<DownloadListener, "report" | "notice">> {
     return {
       report: (progress) => this.report(progress),
       notice: (text) => this.notice(text),

@@ -78,7 +78,9 @@ Deno.test("Tokenizer.open() refuses missing and broken files", async () => {
       (error) => error instanceof UserError && message.test(error.message),
     );
   try {
-    refuses(/there is no tokenizer \(looked for tokenizer.json, tokenizer.model, .*vocab.json with merges.txt/);
+    refuses(
+      /there is no tokenizer \(looked for tokenizer.json, tokenizer.model, .*vocab.json with merges.txt/,
+    );
     write("tokenizer.json", "{");
     refuses(/tokenizer.json: not JSON/);
     write("tokenizer.json", "[]");
@@ -114,14 +116,3 @@ testUnless(
     );
   },
 );
-
-testUnless(NO_TEST_DATA, "Tokenizer spells Llama 3's test vectors as llama.cpp does", () => {
-  const tokenizer = Tokenizer.open(join(TEST_DATA, "tokenizers/llama3"));
-  const vectors = join(TEST_DATA, "vectors/llama.cpp-tokenizer/ggml-vocab-llama-bpe.gguf");
-  const texts = Deno.readTextFileSync(`${vectors}.inp`).split("\n__ggml_vocab_test__\n");
-  const wanted = Deno.readTextFileSync(`${vectors}.out`).split("\n");
-  for (const [index, text] of texts.entries()) {
-    const ids = tokenizer.encodeWithoutSpecialTokens(text);
-    assert.equal(ids.join(" "), wanted[index]?.trim(), text);
-  }
-});

@@ -41,19 +41,23 @@ export class SentencePieceNormalizer {
    *
    * @param dummyPrefix Whether a space is added where the model adds one.
    */
-  normalize(text: string, dummyPrefix = true): string {
+  normalize(input: string, dummyPrefix = true): string {
     const { addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces } = this.#model.normalizer;
     const { treatWhitespaceAsSuffix } = this.#model;
     const replaced = this.#map === null && !removeExtraWhitespaces
-      ? text
-      : this.#replace(text, removeExtraWhitespaces);
+      ? input
+      : this.#replace(input, removeExtraWhitespaces);
     if (replaced === "") return "";
-    const dummy = addDummyPrefix && dummyPrefix ? " " : "";
-    const spaced = treatWhitespaceAsSuffix ? replaced + dummy : dummy + replaced;
-    return escapeWhitespaces ? spaced.replaceAll(" ", SPACE_SYMBOL) : spaced;
+    const space = escapeWhitespaces ? SPACE_SYMBOL : " ";
+    const dummy = addDummyPrefix && dummyPrefix ? space : "";
+    const spaced = replaced.replaceAll(" ", space);
+    const text = treatWhitespaceAsSuffix ? spaced : dummy + spaced;
+    // A `\u2581` of the text itself counts as a space here, and so does the one that was added.
+    const trimmed = removeExtraWhitespaces ? trimEnd(text, space) : text;
+    return treatWhitespaceAsSuffix ? trimmed + dummy : trimmed;
   }
 
-  /** Applies the rules; `trims` leaves one of neighbouring spaces, and none at the ends. */
+  /** Applies the rules; `trims` leaves one of neighbouring spaces, and none at the start. */
   #replace(text: string, trims: boolean): string {
     let result = "";
     let endsWithSpace = trims;
@@ -66,7 +70,7 @@ export class SentencePieceNormalizer {
       }
       position = part.end;
     }
-    return trims ? result.replace(/ +$/, "") : result;
+    return result;
   }
 
   #partAt(text: string, start: number): { readonly text: string; readonly end: number } {
@@ -77,4 +81,10 @@ export class SentencePieceNormalizer {
     const end = start + ((text.codePointAt(start) ?? 0) > 0xffff ? 2 : 1);
     return { text: text.slice(start, end), end };
   }
+}
+
+function trimEnd(text: string, space: string): string {
+  let end = text.length;
+  while (end > 0 && text[end - 1] === space) end--;
+  return text.slice(0, end);
 }

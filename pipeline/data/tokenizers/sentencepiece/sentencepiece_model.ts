@@ -88,10 +88,9 @@ export class SentencePieceModel {
    * @param dummyPrefix Whether a space is taken away where the model adds one.
    */
   decode(ids: readonly number[], dummyPrefix = true): string {
-    const { pieces, normalizer, treatWhitespaceAsSuffix } = this.proto;
+    const { pieces, normalizer } = this.proto;
     const { addDummyPrefix, removeExtraWhitespaces } = normalizer;
-    let prefixed = dummyPrefix && !treatWhitespaceAsSuffix &&
-      (addDummyPrefix || removeExtraWhitespaces);
+    let prefixed = dummyPrefix && (addDummyPrefix || removeExtraWhitespaces);
     let text = "";
     let bytes: number[] = [];
     const flush = () => {
@@ -115,7 +114,7 @@ export class SentencePieceModel {
       }
     }
     flush();
-    return addDummyPrefix && dummyPrefix && treatWhitespaceAsSuffix ? text.replace(/ $/, "") : text;
+    return text;
   }
 
   #spell(text: string): number[] {

@@ -80,10 +80,10 @@ export function loadPromptCompletions(
       references: data.jsonl,
       table: "jsonl",
       importer: () => ({ samples: (fields) => [sampleOf(fields, data)] }),
-      encode: (sample) => ({
-        example: encodeMarked(markSample(sample, marking).marked, tokenizer, data.eos),
-        isCut: false,
-      }),
+      encode: (sample) => {
+        const example = encodeMarked(markSample(sample, marking).marked, tokenizer, data.eos);
+        return { example, tokens: example.tokens.length };
+      },
       onBadRow: data.on_bad_row,
       onLongRow: "cut",
       limit,

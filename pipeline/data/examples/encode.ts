@@ -14,13 +14,17 @@ import { withEnd } from "../text.ts";
 
 /** Prompt and completion as texts of their own. */
 export interface Halves {
+  /** What is read. */
   readonly prompt: string;
+  /** What is learned. */
   readonly completion: string;
 }
 
 /** Lengths of prompts and completions that are cut on their own, in tokens. */
 export interface HalfLengths {
+  /** Of the longest prompt, with BOS. */
   readonly prompt: number;
+  /** Of the longest completion, with EOS. */
   readonly completion: number;
 }
 
@@ -65,7 +69,7 @@ export function encodeMarked(
 
 /**
  * Tokens of a prompt and of its completion, each tokenized and cut on its own, as QLoRA's code does
- * (`source_max_len`, `target_max_len`).
+ * (`source_max_len`, `target_max_len`); and how many there were before.
  *
  * @throws As {@linkcode encodeMarked}.
  */
@@ -74,7 +78,7 @@ export function encodeHalves(
   tokenizer: Tokenizer,
   endsWithEos: boolean,
   lengths: HalfLengths,
-): { readonly example: Example; readonly isCut: boolean } {
+): { readonly example: Example; readonly tokens: number } {
   if (completion === "") throw new BadRow("the completion is empty: there is nothing to learn");
   const read = tokenizer.encode(prompt);
   const ids = tokenizer.encodeWithoutSpecialTokens(completion);
@@ -85,8 +89,7 @@ export function encodeHalves(
   tokens.set(read.subarray(0, start));
   tokens.set(learned.subarray(0, length - start), start);
   const targets = new Uint8Array(length).fill(1, Math.max(1, start));
-  const isCut = read.length > lengths.prompt || learned.length > lengths.completion;
-  return { example: { tokens, targets }, isCut };
+  return { example: { tokens, targets }, tokens: read.length + learned.length };
 }
 
 /**

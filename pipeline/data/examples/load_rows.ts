@@ -26,13 +26,15 @@ export interface RowReading {
   /** What the columns mean, decided by those of the first row. */
   readonly importer: (columns: readonly string[]) => Pick<Importer, "samples" | "gather">;
   /**
-   * The tokens of a sample, and whether parts of it had to be cut.
+   * The example of a sample, and how many tokens it had before parts of it were cut.
    *
    * @throws {BadRow} If there is nothing to learn in it.
    */
-  readonly encode: (sample: Sample) => { readonly example: Example; readonly isCut: boolean };
+  readonly encode: (sample: Sample) => { readonly example: Example; readonly tokens: number };
   readonly onBadRow: OnBadRow;
   readonly onLongRow: OnLongRow;
+  /** What a row may hold besides `length` ("384 tokens of prompt"), for messages. */
+  readonly room?: string | undefined;
   /** Reads no more examples than this. */
   readonly limit?: number | undefined;
 }
@@ -50,18 +52,19 @@ export async function loadRows(
   resolve: ResolveReference,
 ): Promise<RowExamples> {
   const { onBadRow, onLongRow, limit = Infinity } = reading;
-  const faults = new RowFaults({ onBadRow, onLongRow, length });
+  const room = reading.room ?? `${length} tokens`;
+  const faults = new RowFaults({ onBadRow, onLongRow, room });
   const examples: PlacedExample[] = [];
   for await (const { sample, place } of samplesOf(reading, faults, resolve)) {
     try {
-      const { example, isCut } = reading.encode(sample);
-      const isLong = isCut || example.tokens.length > length;
+      const { example, tokens } = reading.encode(sample);
+      const isLong = tokens > Math.min(length, example.tokens.length);
       if (isLong && !faults.cutsLongRows) {
-        faults.long(place, example.tokens.length);
+        faults.long(place, tokens);
         continue;
       }
       examples.push({ example: cutExample(example, length), place });
-      if (isLong) faults.long(place, example.tokens.length);
+      if (isLong) faults.long(place, tokens);
     } catch (error) {
       if (!(error instanceof BadRow)) throw error;
       faults.bad(place, error.message);

@@ -57,9 +57,19 @@ export async function loadRowsData(
     },
     onBadRow: data.on_bad_row,
     onLongRow: data.on_long_row,
+    room: roomOf(data),
     limit: data.limit,
   };
   return await loadRows(reading, context.length, resolve);
+}
+
+/** Undefined where only the length of rows decides. */
+function roomOf({ prompt_length: prompt, completion_length: completion }: RowsData) {
+  const parts = [
+    ...prompt === undefined ? [] : [`${prompt} tokens of prompt`],
+    ...completion === undefined ? [] : [`${completion} tokens of completion`],
+  ];
+  return parts.length === 0 ? undefined : parts.join(" and ");
 }
 
 function encodeSample(
@@ -71,7 +81,8 @@ function encodeSample(
   const { prompt_length: prompt, completion_length: completion } = data;
   const { marked, halves } = markSample(sample, marking);
   if (halves === null || (prompt === undefined && completion === undefined)) {
-    return { example: encodeMarked(marked, tokenizer, data.eos), isCut: false };
+    const example = encodeMarked(marked, tokenizer, data.eos);
+    return { example, tokens: example.tokens.length };
   }
   return encodeHalves(halves, tokenizer, data.eos, {
     prompt: prompt ?? length,

@@ -161,7 +161,10 @@ Deno.test("loadDataset() cuts prompts and completions on their own, as QLoRA doe
   const dataset = await load(rows, { data });
   assert.deepEqual(shown(dataset), ["^ab⟦efgh⟧", "^a⟦bc$⟧"]);
   assert.deepEqual(dataset.remarks.length, 1);
-  assert.match(dataset.remarks[0] ?? "", /^1 of 2 rows were cut to .*rows\.jsonl:1\)$/);
+  assert.match(
+    dataset.remarks[0] ?? "",
+    /^1 of 2 rows were cut to 3 tokens of prompt and 4 tokens of completion \(.*rows\.jsonl:1\)$/,
+  );
 });
 
 Deno.test("loadDataset() counts and names rows that are too long", async () => {
@@ -187,7 +190,10 @@ Deno.test("loadDataset() counts and names rows that are too long", async () => {
     skipped.remarks.join(),
     /^2 of 3 rows were longer than 5 tokens and skipped \(.*1,.*3\)$/,
   );
-  await refuses(load(rows, options("error")), /jsonl:1: the row has 8 tokens.*on_long_row: cut or/);
+  await refuses(
+    load(rows, options("error")),
+    /jsonl:1: the row has 8 tokens, but there is room for only 5 tokens.*on_long_row: cut or/,
+  );
   await refuses(load(rows, options("cut", "error")), /jsonl:3: the prompt takes all 5 tokens/);
 });
 
@@ -221,6 +227,13 @@ Deno.test("loadDataset() stops reading at the limit, and names each faulty row o
   assert.equal(dataset.place(1).replace(/^.*\//, ""), "rows.jsonl:7");
   const places = [...dataset.remarks.join().matchAll(/rows\.jsonl:(\d)/g)].map(([, line]) => line);
   assert.deepEqual(places.sort(), ["1", "2", "3", "4", "6"]);
+  const many = Array.from({ length: 9 }, (_, index) => ({ text: index }));
+  const { remarks } = await load([...many, ...many, { text: "a" }], { data });
+  assert.equal(
+    remarks.join().match(/the field "text" is \d; wanted a text \(\S+:\d, \S+:\d+\)/g)?.length,
+    5,
+  );
+  assert.match(remarks.join(), /^18 of 19 rows were skipped: .*; 4 other reasons$/);
   const first = await load(rows, { data: { ...data, limit: 1 } });
   assert.deepEqual(shown(first), ["^⟦a$⟧"]);
   await refuses(

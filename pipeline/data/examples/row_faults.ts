@@ -12,22 +12,27 @@ export type OnBadRow = "error" | "skip";
 /** What to do with a row that is longer than `length`. */
 export type OnLongRow = "cut" | "skip" | "error";
 
-const PLACES = 3;
+/** How many places of each reason, and how many reasons, a remark names. */
+const [PLACES, REASONS] = [3, 5];
 
 /** The faults of one dataset. */
 export class RowFaults {
   readonly #onBadRow: OnBadRow;
   readonly #onLongRow: OnLongRow;
-  readonly #length: number;
+  readonly #room: string;
   /** Places of rows by what is the matter with them. */
   readonly #bad = new Map<string, string[]>();
   readonly #long: string[] = [];
 
-  /** Nothing has happened yet. */
-  constructor(options: { onBadRow: OnBadRow; onLongRow: OnLongRow; length: number }) {
+  /**
+   * Nothing has happened yet.
+   *
+   * @param options.room How much a row may hold ("256 tokens"), for messages.
+   */
+  constructor(options: { onBadRow: OnBadRow; onLongRow: OnLongRow; room: string }) {
     this.#onBadRow = options.onBadRow;
     this.#onLongRow = options.onLongRow;
-    this.#length = options.length;
+    this.#room = options.room;
   }
 
   /** How many rows are left out so far. */
@@ -45,7 +50,9 @@ export class RowFaults {
     if (this.#onBadRow === "error") {
       throw new UserError(`${place}: ${reason}; correct it, or set on_bad_row: skip`);
     }
-    this.#bad.set(reason, [...this.#bad.get(reason) ?? [], place]);
+    const places = this.#bad.get(reason);
+    if (places === undefined) this.#bad.set(reason, [place]);
+    else places.push(place);
   }
 
   /** Whether rows that are too long are used up to `length`. */
@@ -61,8 +68,8 @@ export class RowFaults {
   long(place: string, tokens: number): void {
     if (this.#onLongRow === "error") {
       throw new UserError(
-        `${place}: the row has ${tokens} tokens, more than there is room for; raise length, or set ` +
-          `on_long_row: cut or skip`,
+        `${place}: the row has ${tokens} tokens, but there is room for only ${this.#room}; raise ` +
+          `length, or set on_long_row: cut or skip`,
       );
     }
     this.#long.push(place);
@@ -72,13 +79,13 @@ export class RowFaults {
   remarks(rows: number): string[] {
     const bad = [...this.#bad.values()].reduce((sum, places) => sum + places.length, 0);
     const reasons = [...this.#bad].map(([reason, places]) => `${reason} (${listed(places)})`);
+    const others = reasons.length - REASONS;
+    if (others > 0) reasons.splice(REASONS, others, `${others} other reasons`);
     return [
       ...bad === 0 ? [] : [`${bad} of ${rows} rows were skipped: ${reasons.join("; ")}`],
       ...this.#long.length === 0 ? [] : [
         `${this.#long.length} of ${rows} rows were ${
-          this.cutsLongRows
-            ? `cut to ${this.#length} tokens`
-            : `longer than ${this.#length} tokens and skipped`
+          this.cutsLongRows ? `cut to ${this.#room}` : `longer than ${this.#room} and skipped`
         } (${listed(this.#long)})`,
       ],
     ];

@@ -108,8 +108,12 @@ export function fromNf4(
   layer: string,
 ): HostNf4Weight {
   checkLevels(levels, NF4_LEVELS, `${layer}.weight.quant_map`);
-  const codes = Uint8Array.from(weight, (byte) => byte >>> 4 | byte << 4);
-  const common = { format: "nf4", rows, columns, codes: new Uint32Array(codes.buffer) } as const;
+  const codes = new Uint32Array(weight.slice().buffer);
+  for (let index = 0; index < codes.length; index++) {
+    const word = codes[index]!;
+    codes[index] = (word & 0x0f0f0f0f) << 4 | word >>> 4 & 0x0f0f0f0f;
+  }
+  const common = { format: "nf4", rows, columns, codes } as const;
   if (absmax instanceof Float32Array) {
     return { ...common, absmax: { kind: "plain", values: absmax } };
   }

@@ -17,6 +17,7 @@ import {
 } from "../formats/bitsandbytes.ts";
 import type { HostWeight } from "../formats/host_weight.ts";
 import type { TensorSource } from "../formats/hugging_face.ts";
+import { DTYPE_BYTES, elementCount } from "../formats/safetensors_header.ts";
 import type { LinearShape } from "./architecture.ts";
 import type { CheckpointLayout } from "./checkpoint_layout.ts";
 import { expectShape } from "./weight_reader.ts";
@@ -109,7 +110,7 @@ function checkShapes(
   { nested }: Nf4State,
 ): void {
   const name = `${path}.weight`;
-  const bytes = tensors.readBytes(name).length;
+  const bytes = DTYPE_BYTES[tensors.dtype(name)] * elementCount(tensors.shape(name));
   if (bytes !== rows * columns / 2) {
     throw new UserError(
       `${tensors.folder}: tensor "${name}" has ${bytes} bytes of codes, but ${rows} x ${columns} ` +

@@ -12,6 +12,8 @@ import { bundledTask } from "../pipeline/evaluation/tasks/bundled/bundled_tasks.
 import { evaluateTask } from "../pipeline/evaluation/tasks/evaluate_task.ts";
 import type { Evaluated } from "../pipeline/evaluation/tasks/evaluate_task.ts";
 import type { RequestModel } from "../pipeline/evaluation/requests/request.ts";
+import { loadTaskFile } from "../pipeline/evaluation/tasks/load_task.ts";
+import type { TaskNode } from "../pipeline/evaluation/tasks/task_node.ts";
 import { FEWSHOT_SEED } from "../pipeline/evaluation/tasks/fewshot.ts";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "./support/optional.ts";
 
@@ -31,6 +33,8 @@ interface Item {
 interface Case {
   readonly task: string;
   readonly num_fewshot: number;
+  /** Text of an invented task; absent for bundled ones. */
+  readonly yaml?: string;
   /** Invented rows by split. */
   readonly splits?: Readonly<Record<string, readonly object[]>>;
   /** Files of the test data. */
@@ -75,7 +79,8 @@ for (const test of fixture.cases) {
 
 Deno.test("at least three items of each task of the harness are compared", () => {
   const counts = new Map<string, number>();
-  for (const { task, items } of fixture.cases) {
+  for (const { task, items, yaml } of fixture.cases) {
+    if (yaml !== undefined) continue;
     const name = task.startsWith("mmlu_") ? "mmlu" : task;
     counts.set(name, (counts.get(name) ?? 0) + items.length);
   }
@@ -98,7 +103,9 @@ Deno.test("pooled standard errors are those of the harness", () => {
 async function evaluate(test: Case): Promise<Evaluated> {
   const folder = await Deno.makeTempDir();
   try {
-    const node = bundledTask(test.task);
+    const node = test.yaml === undefined
+      ? bundledTask(test.task)
+      : await invented(`${folder}/task.yaml`, test);
     assert.ok(node !== null);
     const { test_split: tested, validation_split: validated } = node.kind === "task"
       ? node.config
@@ -112,9 +119,12 @@ async function evaluate(test: Case): Promise<Evaluated> {
         ),
       }
       : { test: `${TEST_DATA}/${test.data.test}`, fewshot: `${TEST_DATA}/${test.data.fewshot}` };
+    // Other tasks take them from the split of their questions.
+    const hasExamples = test.num_fewshot > 0 &&
+      (test.data ?? test.examples ?? test.splits?.train ?? test.splits?.dev) !== undefined;
     return await evaluateTask(
       node,
-      { test: [files.test], fewshot: test.num_fewshot === 0 ? null : [files.fewshot] },
+      { test: [files.test], fewshot: hasExamples ? [files.fewshot] : null },
       recordedModel(test.items.flatMap(({ responses }) => responses)),
       {
         shots: test.num_fewshot,
@@ -130,6 +140,11 @@ async function evaluate(test: Case): Promise<Evaluated> {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+async function invented(path: string, { task, yaml }: Case): Promise<TaskNode> {
+  await Deno.writeTextFile(path, `task: ${task}\n${yaml}`);
+  return loadTaskFile(path, () => null);
 }
 
 async function write(path: string, rows: readonly object[]): Promise<string> {

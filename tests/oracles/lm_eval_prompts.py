@@ -18,6 +18,8 @@ import sys
 import types
 from pathlib import Path
 
+import yaml
+
 HARNESS, DATA = Path(sys.argv[1]), Path(sys.argv[2])
 
 
@@ -205,13 +207,13 @@ def logged(arguments, hidden):
     return [show(value) for value in arguments]
 
 
-def ask(name, path, shots, splits, data=None, overrides=None, limit=None, bootstrap=0):
+def ask(name, path, shots, splits, data=None, overrides=None, limit=None, source=None):
     """Builds the requests of a task, answers them with inventions and counts."""
     SPLITS.clear()
     SPLITS.update({split: Dataset(rows) for split, rows in splits.items()})
-    config = load_yaml(TASKS / path)
+    config = load_yaml(TASKS / path) if source is None else yaml.safe_load(source)
     config.pop("tag", None)
-    config = {**config, **(overrides or {}), "num_fewshot": shots}
+    config = {"task": name, **config, **(overrides or {}), "num_fewshot": shots}
     task = ConfigurableTask(config=config)
     task.set_fewshot_seed(1234)
     task.build_all_requests(limit=limit)
@@ -221,9 +223,13 @@ def ask(name, path, shots, splits, data=None, overrides=None, limit=None, bootst
     rng = random.Random(7)
     items, columns = [], {}
     for index, instances in by_document.items():
-        answers = responses_of(task.OUTPUT_TYPE, index, len(instances), rng)
-        for instance, answer in zip(instances, answers, strict=True):
-            instance.resps.append(answer)
+        answers = [
+            answer
+            for _ in range(task.config.repeats)
+            for answer in responses_of(task.OUTPUT_TYPE, index, len(instances), rng)
+        ]
+        for position, answer in enumerate(answers):
+            instances[position % len(instances)].resps.append(answer)
         items.append(
             {
                 "arguments": [logged(instance.args, data is not None) for instance in instances],
@@ -250,7 +256,8 @@ def ask(name, path, shots, splits, data=None, overrides=None, limit=None, bootst
             "value": float(aggregate(values)),
             "standardError": float(closed(values)) if closed and len(values) > 1 else None,
         }
-    case = {"task": name, "file": path, "num_fewshot": shots}
+    case = {"task": name, "num_fewshot": shots}
+    case.update({"file": path} if source is None else {"yaml": source})
     if data is None:
         case["splits"] = splits
     else:
@@ -328,6 +335,109 @@ def cases():
     yield ask("gsm8k", "gsm8k/gsm8k.yaml", 5, splits, data, limit=3)
 
 
+# Keys that the tasks above do not use.
+INVENTED_TASKS = {
+    "prefixed": """
+dataset_path: invented
+output_type: multiple_choice
+training_split: train
+test_split: test
+description: "About {{subject}}.\\n"
+doc_to_text: "Q: {{question.strip()}}"
+doc_to_choice: "{{choices}}"
+doc_to_target: "{{choices[answer]}}"
+gen_prefix: "Reply:"
+target_delimiter: "\\n"
+fewshot_delimiter: "\\n---\\n"
+metric_list:
+  - metric: acc
+  - metric: acc_norm
+  - metric: exact_match
+  - metric: acc_mutual_info
+""",
+    "examples_differ": """
+dataset_path: invented
+output_type: multiple_choice
+validation_split: validation
+fewshot_config:
+  sampler: default
+  doc_to_text: "{{question|trim}} ->"
+  doc_to_target: "{{['a', 'b', 'c', 'd'][answer]}}"
+  fewshot_delimiter: "; "
+  target_delimiter: ""
+doc_to_text: "{{question|trim}} -> "
+doc_to_choice: {one: A, two: B, three: C, four: D}
+doc_to_target: answer
+target_delimiter: ""
+""",
+    "likelihood": """
+dataset_path: invented
+output_type: loglikelihood
+training_split: train
+test_split: test
+doc_to_text: "{{question.split(' ')[:-1]|join(' ')}}"
+doc_to_target: " {{question.split(' ')[-1]}}"
+metric_list:
+  - metric: acc
+""",
+    "voted": """
+dataset_path: invented
+output_type: generate_until
+test_split: test
+fewshot_split: test
+doc_to_text: "{{question}}\\nA:"
+doc_to_target: "{{answer.split('#### ')[1]}}"
+generation_kwargs: {until: ["\\n\\n"], do_sample: true, temperature: 0.5, max_gen_toks: 32}
+repeats: 5
+filter_list:
+  - name: first
+    filter:
+      - {function: regex, regex_pattern: "(-?[0-9]+)"}
+      - {function: take_first}
+  - name: majority
+    filter:
+      - {function: regex, regex_pattern: "(-?[0-9]+)", group_select: -1, fallback: "none"}
+      - {function: majority_vote}
+      - {function: take_first}
+  - name: three
+    filter:
+      - {function: take_first_k, k: 3}
+      - {function: uppercase}
+      - {function: remove_whitespace}
+      - {function: lowercase}
+      - {function: map, mapping_dict: {"the answer is 12.": "12", "no number at all": "0"}, default_value: "other"}
+      - {function: take_first}
+metric_list:
+  - {metric: exact_match, ignore_punctuation: true, ignore_numbers: false, ignore_case: true}
+""",
+    "several_right": """
+dataset_path: invented
+output_type: generate_until
+test_split: test
+doc_to_text: question
+doc_to_target: "{{['10', answer.split('#### ')[1], '12']}}"
+generation_kwargs: {until: []}
+filter_list:
+  - name: number
+    filter:
+      - {function: regex, regex_pattern: "(-?[0-9]+)"}
+      - {function: take_first}
+""",
+}
+
+
+def invented_cases():
+    splits = {"train": rows(mmlu, 12, 11), "test": rows(mmlu, 5, 12)}
+    for shots in (0, 2):
+        yield ask("prefixed", None, shots, splits, source=INVENTED_TASKS["prefixed"])
+    yield ask("likelihood", None, 1, splits, source=INVENTED_TASKS["likelihood"])
+    splits = {"validation": rows(mmlu, 6, 13)}
+    yield ask("examples_differ", None, 3, splits, source=INVENTED_TASKS["examples_differ"])
+    splits = {"test": rows(gsm8k, 6, 14)}
+    yield ask("voted", None, 2, splits, source=INVENTED_TASKS["voted"])
+    yield ask("several_right", None, 0, splits, source=INVENTED_TASKS["several_right"])
+
+
 def main():
     commit = subprocess.run(
         ["git", "-C", str(HARNESS), "rev-parse", "HEAD"], capture_output=True, text=True
@@ -341,7 +451,7 @@ def main():
             "parts": [{"standardError": error, "size": size} for error, size in pooled],
             "standardError": float(pooled_sample_stderr(*zip(*pooled))),
         },
-        "cases": list(cases()),
+        "cases": [*cases(), *invented_cases()],
     }
     print(json.dumps(document, ensure_ascii=False))
 

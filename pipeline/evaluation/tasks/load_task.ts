@@ -11,7 +11,7 @@ import { jsonSchemaOf } from "../../graph/schema_paths.ts";
 import { didYouMean } from "../../graph/suggestions.ts";
 import { explainIssues } from "../../graph/validation_messages.ts";
 import { checkTask } from "./check_task.ts";
-import { type Group, type Task, type TaskNode, versionOf } from "./task_node.ts";
+import { type Group, isFunction, type Task, type TaskNode, versionOf } from "./task_node.ts";
 import { groupSchema, type TaskConfig, taskSchema, UNSUPPORTED_KEYS } from "./task_schema.ts";
 import { readTaskYaml, type TaskYaml } from "./task_yaml.ts";
 
@@ -47,6 +47,7 @@ export function taskFrom(yaml: TaskYaml, overrides: Overrides): Task {
       throw new UserError(`${yaml.place([key])}: the key "${key}" is not supported: ${reason}`);
     }
   }
+  for (const key of ["metric_list", "filter_list"]) refuseFunctions(written[key]);
   const config: TaskConfig = parse(taskSchema, written, yaml);
   const dataset = config.dataset_path?.split("/").at(-1);
   const task: Task = {
@@ -64,6 +65,18 @@ export function taskFrom(yaml: TaskYaml, overrides: Overrides): Task {
   };
   checkTask(task);
   return task;
+}
+
+/** Metrics and filters that are Python have no counterparts: what they compute has names here. */
+function refuseFunctions(value: unknown): void {
+  if (isFunction(value)) {
+    throw new UserError(
+      `${value.place}: !function ${value.function} is Python, which is not run here; use a metric, ` +
+        "an aggregation or a filter that has a name",
+    );
+  }
+  if (typeof value !== "object" || value === null) return;
+  Object.values(value).forEach(refuseFunctions);
 }
 
 function parse<Schema extends z.ZodType>(
@@ -175,8 +188,8 @@ class GroupLoader {
     const named = new Map<string, TaskYaml[]>();
     const tagged = new Map<string, TaskYaml[]>();
     for (const path of yamlFiles(dirname(yaml.path))) {
-      const { value } = readTaskYaml(path);
       const file = readTaskYaml(path);
+      const { value } = file;
       const name = typeof value.group === "string" && Array.isArray(value.task)
         ? value.group
         : value.task;

@@ -40,7 +40,9 @@ const metric = z.strictObject({
   ignore_punctuation: z.boolean().optional(),
   ignore_numbers: z.boolean().optional(),
   regexes_to_ignore: z.array(z.string()).optional(),
-  hf_evaluate: z.boolean().optional(),
+  // Many files of the harness have this key of groups here as well, where it does nothing.
+  weight_by_size: z.boolean().optional(),
+  hf_evaluate: z.literal(false).optional(),
 });
 
 /** Settings of generation, by the names of the harness. */
@@ -56,7 +58,8 @@ export const generationSchema = z.strictObject({
   max_completion_tokens: z.int().positive().optional(),
 });
 
-const filter = z.strictObject({
+// Loose: which keys a filter has is known to the filter, which says so.
+const filter = z.looseObject({
   function: z.string(),
   regex_pattern: z.string().optional(),
   group_select: z.int().optional(),

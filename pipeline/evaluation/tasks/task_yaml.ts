@@ -76,6 +76,8 @@ function parse(path: string): TaskYaml {
   const document = parseDocument(text, {
     version: "1.1",
     merge: true,
+    // PyYAML takes the last of several equal keys.
+    uniqueKeys: false,
     lineCounter: lines,
     prettyErrors: false,
     logLevel: "error",

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { readAllBytes } from "./tables/compression.ts";
+import { readTable } from "./tables/read_table.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { readWordTag } from "./word_tag.ts";
 
@@ -39,7 +40,11 @@ export interface TextData {
   /** Whether every document ends with EOS. */
   readonly eos: boolean;
   /** How the files are written. */
-  readonly format: "plain" | "word_tag";
+  readonly format: "plain" | "word_tag" | "table";
+  /** The column of text in tables. */
+  readonly column?: string | undefined;
+  /** Reads no more documents than this. */
+  readonly limit?: number | undefined;
 }
 
 /** Schema of {@linkcode TextData}. */
@@ -52,9 +57,16 @@ export const TEXT_DATA: z.ZodType<TextData> = z.strictObject({
       "of a regular expression (flags g, m, u; write { split: word } for one of letters only)",
   ),
   eos: z.boolean().default(false).describe("Whether every document ends with the EOS token"),
-  format: z.enum(["plain", "word_tag"]).default("plain").describe(
-    '"word_tag" reads word/tag tokens (Brown corpus) as text',
+  format: z.enum(["plain", "word_tag", "table"]).default("plain").describe(
+    '"word_tag" reads word/tag tokens (Brown corpus) as text; "table" reads a column of JSON lines, ' +
+      "JSON, CSV or Parquet, each row a file of its own",
   ),
+  column: z.string().min(1).optional().describe('The column of text in tables; "text" if absent'),
+  limit: z.int().positive().optional()
+    .describe("Reads only the first documents, as many as this"),
+}).refine(({ column, format }) => column === undefined || format === "table", {
+  message: "column belongs to format: table",
+  path: ["column"],
 });
 
 /** Finds the files of a reference: their absolute paths, in order. */
@@ -72,21 +84,45 @@ export async function readDocuments(
 ): Promise<string[]> {
   const documents: string[] = [];
   const references = [data.text].flat();
-  for (const reference of references) {
-    for (const path of await resolve(reference)) {
-      const text = await readText(path);
-      const readable = data.format === "word_tag" ? readWordTag(text) : text;
-      for (const document of splitText(readable, data.documents)) {
-        if (/\S/.test(document)) documents.push(document);
-      }
+  for await (const text of readTexts(data, references, resolve)) {
+    for (const document of splitText(text, data.documents)) {
+      if (/\S/.test(document)) documents.push(document);
     }
+    if (documents.length >= (data.limit ?? Infinity)) break;
   }
   if (documents.length === 0) {
     throw new UserError(
       `The text data ${references.join(", ")} is empty: there is no document with any text in it`,
     );
   }
-  return documents;
+  return documents.slice(0, data.limit);
+}
+
+/** The text of every file, or of every row of tables. */
+async function* readTexts(
+  { format, column = "text" }: TextData,
+  references: readonly string[],
+  resolve: ResolveReference,
+): AsyncGenerator<string> {
+  for (const reference of references) {
+    for (const path of await resolve(reference)) {
+      if (format !== "table") {
+        const text = await readText(path);
+        yield format === "word_tag" ? readWordTag(text) : text;
+        continue;
+      }
+      for await (const { fields, place } of readTable(path)) {
+        const text = fields[column];
+        if (typeof text === "string") yield text;
+        else {
+          throw new UserError(
+            `${place}: the column "${column}" is ${JSON.stringify(text) ?? "missing"}; wanted a ` +
+              `text, in one of ${Object.keys(fields).join(", ")}`,
+          );
+        }
+      }
+    }
+  }
 }
 
 /**

@@ -75,6 +75,27 @@ Deno.test("readDocuments() reads word/tag files as text", () =>
     },
   ));
 
+Deno.test("readDocuments() reads a column of tables, and no more than it needs", () =>
+  withFiles({
+    "rows.jsonl": '{"text":"one","body":"A"}\n{"text":"  ","body":"B"}\n{"text":"two\\nthree"}\n',
+    "more.csv": "text\nfour\n",
+    "late.jsonl": '{"text":"five"}\nno row\n',
+  }, async (resolve) => {
+    const read = (data: object) =>
+      readDocuments(TEXT_DATA.parse({ format: "table", ...data }), resolve);
+    assert.deepEqual(await read({ text: "rows.jsonl+more.csv" }), ["one", "two\nthree", "four"]);
+    assert.deepEqual(await read({ text: "rows.jsonl", documents: "lines", limit: 2 }), [
+      "one",
+      "two",
+    ]);
+    assert.deepEqual(await read({ text: "late.jsonl", limit: 1 }), ["five"]);
+    await assert.rejects(
+      read({ text: "rows.jsonl", column: "body" }),
+      /rows\.jsonl:3: the column "body" is missing; wanted a text, in one of text$/,
+    );
+    assert.equal(TEXT_DATA.safeParse({ text: "a", column: "body" }).success, false);
+  }));
+
 Deno.test("readDocuments() refuses data without text and files it cannot read", () =>
   withFiles({ empty: "", blank: " \n\t\n", latin: Uint8Array.of(0x61, 0xe9) }, async (resolve) => {
     const refuses = (text: string, message: RegExp) =>

@@ -54,10 +54,10 @@ export function harnessResults(run: HarnessRun): string {
       groups: Object.fromEntries(aggregated.map((group) => [group.group, groupResults(group)])),
     }),
     group_subtasks: Object.fromEntries(groups.map(({ group, subtasks }) => [group, subtasks])),
-    configs: sorted(tasks.map(({ task, config }) => [task, withoutNull(config)])),
+    configs: sorted(tasks.map(({ task, config }) => [task, configOf(config)])),
     versions: sorted([
-      ...tasks.map(({ task, version }): [string, unknown] => [task, version]),
-      ...groups.map(({ group, version }): [string, unknown] => [group, version]),
+      ...tasks.map(({ task, version }): [string, unknown] => [task, versionOf(version)]),
+      ...groups.map(({ group, version }): [string, unknown] => [group, versionOf(version)]),
     ]),
     "n-shot": sorted([...fewshotCounts(tasks, groups)]),
     higher_is_better: sorted([...directions(tasks, groups)]),
@@ -192,10 +192,23 @@ function limitOf(tasks: readonly TaskRecord[]): number | null {
   return limited.length === 0 ? null : Math.max(...limited.map(({ effective }) => effective));
 }
 
-function withoutNull(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+/** Without what is not set, and with functions by their names: where they stand is this machine's. */
+function configOf(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(config).filter(([, value]) => value !== null && value !== undefined),
+    Object.entries(config)
+      .filter(([, value]) => value !== null && value !== undefined)
+      .map(([key, value]) => [key, isFunction(value) ? value.function : value]),
   );
+}
+
+function isFunction(
+  value: unknown,
+): value is { readonly function: string; readonly place: string } {
+  return typeof value === "object" && value !== null && "function" in value && "place" in value;
+}
+
+function versionOf(version: number | string | null): unknown {
+  return typeof version === "number" ? new PythonFloat(version) : version;
 }
 
 function sorted(entries: [string, unknown][]): Record<string, unknown> {

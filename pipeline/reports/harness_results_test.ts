@@ -16,7 +16,12 @@ function task(name: string, more: Partial<TaskRecord> = {}): TaskRecord {
   return {
     task: name,
     version: 2,
-    config: { task: name, process_docs: null, doc_to_text: "Q: {{question}}\nA:" },
+    config: {
+      task: name,
+      process_docs: { function: "sums/columns", place: "/home/me/sums.yaml:3" },
+      process_results: null,
+      doc_to_text: "Q: {{question}}\nA:",
+    },
     num_fewshot: 5,
     higher_is_better: { acc: true },
     original: 10,
@@ -96,7 +101,12 @@ Deno.test("results have the keys of the harness, and its values", () => {
   assert.deepEqual(json.results.sciences, { alias: "sciences", name: "sciences" });
   assert.deepEqual(json.group_subtasks.all, ["sciences", "letters"]);
   assert.deepEqual(Object.keys(json.configs), ["letters", "one", "two"]);
-  assert.equal("process_docs" in json.configs.one, false);
+  assert.deepEqual(json.configs.one, {
+    task: "one",
+    process_docs: "sums/columns",
+    doc_to_text: "Q: {{question}}\nA:",
+  });
+  assert.match(text, /"versions": \{\n {4}"all": 1\.0,/);
   assert.deepEqual(json["n-shot"], { letters: 0, one: 5, sciences: 5, two: 5 });
   assert.deepEqual(json.higher_is_better.sciences, { acc: null, loss: false });
   assert.deepEqual(json.higher_is_better.all, { acc: null, loss: false });

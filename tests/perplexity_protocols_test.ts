@@ -38,6 +38,10 @@ async function measure(
         batchSize,
         resolve: (reference) => Promise.resolve([reference]),
         report: () => {},
+        seed: 1,
+        checkpoint: "",
+        log: () => {},
+        record: () => {},
       },
       perplexity.parameters.parse({ task: "perplexity", ...parameters }) as Parameters<
         typeof perplexity.run

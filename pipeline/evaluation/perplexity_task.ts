@@ -136,7 +136,7 @@ function textProtocol(
 }
 
 async function measureRows(
-  { model, tokenizer, batchSize, resolve, report }: EvaluationEnvironment,
+  { model, tokenizer, batchSize, resolve, report, log }: EvaluationEnvironment,
   parameters: PerplexityParameters,
   protocol: RowProtocol,
 ): Promise<Readonly<Record<string, Metric>>> {
@@ -144,6 +144,7 @@ async function measureRows(
   const window = windowOf(parameters, model);
   const input = { data: data as RowData, tokenizer, window, selection, addBosToken, resolve };
   const plan = await protocol.plan(input);
+  if (plan.skipped > 0) log(`${name}: ${plan.skipped} rows without text were left out`);
   const batch = new BatchModel(model, { batchSize, length: window });
   try {
     const scores = await scoreRows(

@@ -27,6 +27,8 @@ export const harnessParameters = z.strictObject({
         `${didYouMean(name, ["perplexity", ...BUNDLED_NAMES])}; there are perplexity, ` +
         `${BUNDLED_NAMES.join(", ")}, single subjects and categories of mmlu, and task files ` +
         "(path/to/task.yaml) of lm-evaluation-harness",
+      // Otherwise mistakes of another task count as mistakes of this one.
+      continue: false,
     });
   }).meta({
     anyOf: [{ enum: BUNDLED_NAMES }, { pattern: "\\.ya?ml$" }, { pattern: "^[a-z0-9_]+$" }],

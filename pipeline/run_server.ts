@@ -26,7 +26,7 @@ export interface ServeOptions {
   readonly host?: string;
   /** Port to listen at; 0 takes a free one. Default: 8000. */
   readonly port?: number;
-  /** Texts that are continued at once. Default: 8. */
+  /** Texts that are computed at once. Default: 8. */
   readonly batchSize?: number;
   /** Aborted: what is generated ends after the next tokens. */
   readonly signal: AbortSignal;

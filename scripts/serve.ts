@@ -25,7 +25,7 @@ const command = makeCommand(
   .addOption(new Option("--device <name>", "what computes").choices(DEVICE_NAMES).default("auto"))
   .option("--host <address>", "where to listen; other machines reach only 0.0.0.0", "127.0.0.1")
   .option("--port <n>", "0 takes a free one", portNumber, 8000)
-  .option("--batch-size <n>", "texts that are continued at once", positiveInteger, 8)
+  .option("--batch-size <n>", "texts that are computed at once", positiveInteger, 8)
   .addOption(outOption());
 
 interface Flags {

@@ -52,7 +52,7 @@ interface GenerationJob extends Job {
 /** Prompts of one batch of jobs, at most, so that none waits for long. */
 const BATCH_PROMPTS = 64;
 
-/** Scores and continues prompts. Greedy answers do not depend on what is asked at the same time. */
+/** Scores and continues prompts. No answer depends on what else is asked at the same time. */
 export class Engine {
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
@@ -65,7 +65,7 @@ export class Engine {
 
   /**
    * @param options.endTokens Tokens that end a text.
-   * @param options.batchSize Texts that are continued at once.
+   * @param options.batchSize Texts that are computed at once.
    */
   constructor(
     model: LanguageModel,
@@ -76,7 +76,7 @@ export class Engine {
     this.tokenizer = tokenizer;
     this.#endTokens = options.endTokens;
     this.#batchSize = options.batchSize;
-    this.#scorer = new PromptScorer(model);
+    this.#scorer = new PromptScorer(model, options.batchSize);
   }
 
   /** See {@linkcode PromptScorer.score}. */
@@ -193,6 +193,7 @@ export class Engine {
     const pieces = generatePieces(this.model, texts.map(({ tokens }) => tokens), {
       ...sampling,
       batchSize: this.#batchSize,
+      independentRows: true,
       isComplete: (tokens, index) => {
         const { job, text } = at(texts, index);
         return this.#isClosing || !job.isWanted() || text.isComplete(tokens);

@@ -65,6 +65,7 @@ export function createNormalizer(component: Component | null | undefined): Norma
 // deno-lint-ignore no-control-regex -- these are the characters that the normalizer is about
 const NMT_REMOVED = /[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/g;
 
+// deno-lint-ignore no-control-regex -- the same
 const NMT_SPACES = /[\u0009\u000a\u000c\u000d\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g;
 
 /** Lowers every character by itself; only the sigma would depend on its neighbours. */
@@ -73,7 +74,7 @@ function lowercase(text: string): string {
 }
 
 /** `\t`, `\n` and `\r` are control characters, but stand for a space here. */
-const BERT_REMOVED = /[\0\ufffd]|(?![\t\n\r])\p{C}/gu;
+const BERT_REMOVED = /[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}]/gu;
 
 /** CJK ideographs, as in BERT's `_is_chinese_char()`. */
 const CHINESE =

@@ -13,7 +13,7 @@ import { type Component, partsOf, patternOf, unknownType } from "./patterns.ts";
 /**
  * Cuts pieces of a text into smaller ones.
  *
- * @param isStart Whether the first piece begins the text that the user gave.
+ * @param isStart Whether the first piece is the start of the text that the user gave.
  */
 export type PreTokenize = (pieces: readonly string[], isStart: boolean) => string[];
 
@@ -47,7 +47,8 @@ export function createPreTokenizer(component: Component | null | undefined): Pre
   switch (component.type) {
     case "Sequence": {
       const parts = partsOf(component, "pretokenizers").map(createPreTokenizer);
-      return (pieces, isStart) => parts.reduce((cut, part) => part(cut, isStart), [...pieces]);
+      return (pieces, isStart) =>
+        parts.reduce((cut, part) => part(cut, isStart && startsLike(pieces, cut)), [...pieces]);
     }
     case "ByteLevel":
       return createByteLevel(component);
@@ -120,6 +121,11 @@ export function split(text: string, pattern: RegExp, behavior: Behavior, invert 
     }
   }
   return pieces;
+}
+
+/** Whether nothing was taken away from the start of the first piece. */
+function startsLike([before = ""]: readonly string[], [after = ""]: readonly string[]): boolean {
+  return before.startsWith(after);
 }
 
 function each(cut: (piece: string) => string[]): PreTokenize {

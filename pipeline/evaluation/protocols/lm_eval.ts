@@ -11,7 +11,8 @@ import type { Metric } from "../../graph/stage.ts";
 import { checkLosses, errorOf, ratio } from "./measure.ts";
 import type { ProtocolInput, RowProtocol } from "./protocol.ts";
 import { readTexts } from "./row_data.ts";
-import { detokenize, pageSize, splitPages } from "./wikitext.ts";
+import { detokenize } from "../tasks/functions/wikitext.ts";
+import { pageSize, splitPages } from "./wikitext.ts";
 import { rollingWindows } from "./windows.ts";
 
 /** See the module documentation. */

@@ -6,6 +6,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { parquetWriteBuffer } from "hyparquet-writer";
 import { testUnless } from "../../../tests/support/optional.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { findPython } from "../../environment/oracles.ts";
@@ -39,13 +40,14 @@ function shown(plan: ScoringPlan): string[] {
 async function planOf(
   protocol: RowProtocol,
   file: string,
-  content: string,
+  content: string | Uint8Array,
   input: Partial<ProtocolInput> & { readonly column?: string; readonly skip?: boolean },
 ): Promise<ScoringPlan> {
   const folder = await Deno.makeTempDir({ prefix: "equipoise-test-" });
   try {
     const path = join(folder, file);
-    await Deno.writeTextFile(path, content);
+    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    await Deno.writeFile(path, bytes);
     return await protocol.plan({
       data: { rows: file, column: input.column, on_bad_row: input.skip ? "skip" : "error" },
       tokenizer: characters,
@@ -80,6 +82,13 @@ Deno.test("gptq: tables have rows as they are; a uniform model over V tokens has
   );
   assert(Math.abs((perplexity?.value ?? 0) - 2048) < 1e-9);
   assert.deepEqual([tokens?.value, windows?.value], [2 * 3, 2]);
+});
+
+Deno.test("gptq: rows of a Parquet file, as the Hub has them", async () => {
+  const data = ["ab\n", "", "cd\n"];
+  const parquet = parquetWriteBuffer({ columnData: [{ name: "text", data, type: "STRING" }] });
+  const plan = await planOf(gptq, "test-00000-of-00001.parquet", new Uint8Array(parquet), {});
+  assert.deepEqual(shown(plan), ["^ab\n", "\n\n\n\n"]);
 });
 
 Deno.test("gptq: selections of PTB and C4", async () => {

@@ -1,10 +1,9 @@
 /**
- * WikiText as evaluations read it: its file is text that was taken apart into words and signs.
+ * Pages of WikiText, whose file is text that was taken apart into words and signs.
  *
  * @module
  */
 
-import { compile } from "../python/regular_expression.ts";
 import { byteLength, countPieces, strip } from "../python/text.ts";
 
 /**
@@ -34,50 +33,6 @@ export function splitPages(text: string): string[] {
   }
   finish();
   return pages;
-}
-
-/** Text in, text out: each is done everywhere before the next. */
-const STEPS: readonly (readonly [find: string | RegExp, replace: string])[] = [
-  ["s '", "s'"],
-  // Without effect: the slashes are those of another language's notation. Kept for equality.
-  [compile(`/' [0-9]/`), "/'[0-9]/"],
-  [" @-@ ", "-"],
-  [" @,@ ", ","],
-  [" @.@ ", "."],
-  [" : ", ": "],
-  [" ; ", "; "],
-  [" . ", ". "],
-  [" ! ", "! "],
-  [" ? ", "? "],
-  [" , ", ", "],
-  [compile(String.raw`\(\s*([^\)]*?)\s*\)`), "($1)"],
-  [compile(String.raw`\[\s*([^\]]*?)\s*\]`), "[$1]"],
-  [compile(String.raw`\{\s*([^}]*?)\s*\}`), "{$1}"],
-  [compile(String.raw`"\s*([^"]*?)\s*"`), '"$1"'],
-  [compile(String.raw`'\s*([^']*?)\s*'`), "'$1'"],
-  ["= = = =", "===="],
-  ["= = =", "==="],
-  ["= =", "=="],
-  [" \u00b0 ", "\u00b0"],
-  [" \n", "\n"],
-  ["\n ", "\n"],
-  [" N ", " 1 "],
-  [" 's", "'s"],
-];
-
-/**
- * Puts the words and signs of a page together, as `wikitext_detokenizer` of lm-evaluation-harness does
- * (`lm_eval/tasks/wikitext/preprocess_wikitext.py`, version 2.0 of the task).
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- *
- * assert.equal(detokenize("a 10 @-@ year ( or so ) , 's end . \n"), "a 10-year (or so),'s end.\n");
- * ```
- */
-export function detokenize(page: string): string {
-  return STEPS.reduce((text, [find, replace]) => text.replaceAll(find, replace), page);
 }
 
 /** What the losses of a page are divided by. */

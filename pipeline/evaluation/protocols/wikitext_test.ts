@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../tests/support/optional.ts";
-import { detokenize, pageSize, splitPages } from "./wikitext.ts";
+import { detokenize } from "../tasks/functions/wikitext.ts";
+import { pageSize, splitPages } from "./wikitext.ts";
 
 Deno.test("each step of the detokenizer", () => {
   const cases: [page: string, text: string][] = [

@@ -81,7 +81,7 @@ function conversationOf(sample: PromptedSample | ConversationSample): Conversati
   return {
     kind: "conversation",
     messages: [{ role: "user", content }, { role: "assistant", content: reply }],
-    context: 1,
+    context: 0,
     extra: {},
   };
 }

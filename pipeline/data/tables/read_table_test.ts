@@ -41,6 +41,9 @@ Deno.test("readTable() reads JSON lines and names their places", async () => {
   assert.equal(await read("T.NDJSON", lines), expected.replaceAll("t.jsonl", "T.NDJSON"));
   assert.equal(await read("t.json", lines), expected.replaceAll("jsonl", "json"));
   assert.equal(await read("t", lines, { format: "jsonl" }), expected.replaceAll(".jsonl", ""));
+  // Files are read in pieces, which end within characters.
+  const long = JSON.stringify({ text: "aé🙂".repeat(50_000) });
+  assert.equal(await read("t.jsonl", `${long}\n${long}`), `t.jsonl:1 ${long} | t.jsonl:2 ${long}`);
 });
 
 Deno.test("readTable() reads JSON arrays, bare or as the one array of an object", async () => {

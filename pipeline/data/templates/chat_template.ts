@@ -76,7 +76,9 @@ export class ChatTemplate {
   render(sample: ConversationSample, turns: LearnedTurns = "every"): MarkedText {
     const { messages } = sample;
     if (messages.some(({ content }) => typeof content === "string" && MARKS.test(content))) {
-      throw new BadRow("a message has the characters U+FDD0 or U+FDD1, which Unicode gives to no text");
+      throw new BadRow(
+        "a message has the characters U+FDD0 or U+FDD1, which Unicode gives to no text",
+      );
     }
     const all = messages.flatMap(({ role }, index) =>
       role === "assistant" && index >= sample.context ? [index] : []

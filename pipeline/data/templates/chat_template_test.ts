@@ -102,6 +102,13 @@ Deno.test("ChatTemplate finds turns where the template always asks for the next"
     shown(render(plain, conversation(same))),
     "### user: Hello\n### assistant: ⟦Hello⟧!",
   );
+  // What ends a turn need not be a special token.
+  const hashes = "{% for m in messages %}{{ m.role }}: {{ m.content }}###\n{% endfor %}" +
+    "{% if add_generation_prompt %}assistant: {% endif %}";
+  assert.equal(
+    shown(render(hashes, conversation(same))),
+    "user: Hello###\nassistant: ⟦Hello###\n⟧!",
+  );
   // It never asks, so that all that the assistant's turn adds is learned.
   const silent = plain.replace("{{ '### assistant: ' }}", "");
   assert.equal(
@@ -132,6 +139,8 @@ Deno.test("ChatTemplate refuses conversations with nothing to learn, or nothing 
     "(message.content if loop.last else message.content | upper) +",
   );
   refuses(forgetful, conversation(), /message 3 differently.*put \{% generation %\}/);
+  const thinking = UNMARKED.replace("'[assistant] '", "'[assistant] <think>'");
+  refuses(thinking, conversation(), /message 3 differently/);
   const unmarking = MARKED.replace("== 'assistant'", "== 'robot'");
   refuses(unmarking, conversation(), /marks 0 parts .* has 2 turns/);
   assert.throws(() => new ChatTemplate("{% if %}", FILES), /tokenizer_config\.json: not a Jinja/);

@@ -105,15 +105,20 @@ function goldTexts({ choices, target }: Prompt): string[] {
 
 const PUNCTUATION = /[!-/:-@[-`{-~]/g;
 
-/** 1 if the text equals one that is right, both without what the settings ignore. */
-export function exactMatch(golds: readonly string[], found: unknown, metric: MetricConfig): number {
+/** What `exact_match` makes of both texts before it compares them. */
+export function normalizer(metric: MetricConfig): (text: string) => string {
   const patterns = (metric.regexes_to_ignore ?? []).map(compile);
-  const normalize = (text: string) => {
+  return (text) => {
     let rest = patterns.reduce((left, pattern) => left.replace(pattern, ""), text);
     if (metric.ignore_case === true) rest = rest.toLowerCase();
     if (metric.ignore_punctuation === true) rest = rest.replace(PUNCTUATION, "");
     return metric.ignore_numbers === true ? rest.replace(/[0-9]/g, "") : rest;
   };
+}
+
+/** 1 if the text equals one that is right, both normalized. */
+export function exactMatch(golds: readonly string[], found: unknown, metric: MetricConfig): number {
+  const normalize = normalizer(metric);
   const answer = normalize(pythonText(found));
   return Number(golds.some((gold) => normalize(gold) === answer));
 }

@@ -30,6 +30,9 @@ export interface TaskYaml {
 
 const FUNCTION_TAG = "!function";
 
+/** Tags that only say what the text says anyway. */
+const PLAIN_TAGS = /^(!|tag:yaml\.org,2002:(str|int|float|bool|null|map|seq|merge))$/;
+
 /**
  * @param path Absolute, or relative to the working folder.
  * @throws {UserError} If the file is not there, is no YAML map, includes itself, or has another tag.
@@ -102,7 +105,7 @@ function parse(path: string): TaskYaml {
     if (node.tag === FUNCTION_TAG) {
       return { function: String((node as { value?: unknown }).value), place };
     }
-    if (node.tag?.startsWith("!") === true && node.tag !== "!") {
+    if (node.tag !== undefined && !PLAIN_TAGS.test(node.tag)) {
       throw new UserError(`${place}: the tag ${node.tag} is not allowed; only ${FUNCTION_TAG} is`);
     }
     if (isSeq(node)) return node.items.map((item) => plain(item as Node));

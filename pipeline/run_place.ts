@@ -38,9 +38,8 @@ export function cellOf({ cells, name }: Results, { cell: index, node }: RunPlace
   }
   const found = cells.find((cell) => cell.index === index);
   if (found !== undefined) return found;
-  throw new UserError(
-    `The run ${name} has no cell ${index}; its cells are 0 to ${cells.length - 1}`,
-  );
+  const known = others.length === 0 ? "its only cell is 0" : `its cells are 0 to ${others.length}`;
+  throw new UserError(`The run ${name} has no cell ${index}; ${known}`);
 }
 
 function valuesText({ values }: CellResult): string {

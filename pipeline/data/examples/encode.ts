@@ -11,6 +11,7 @@ import { BadRow } from "../importers/bad_row.ts";
 import type { MarkedText } from "../templates/marked_text.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { withEnd } from "../text.ts";
+import { concatenate } from "../text_windows.ts";
 
 /** Prompt and completion as texts of their own. */
 export interface Halves {
@@ -58,13 +59,37 @@ export function encodeMarked(
   const ids = encode(text);
   const tokens = endsWithEos && open !== -1 ? withEnd(ids, eosOf(tokenizer)) : ids;
   const targets = new Uint8Array(tokens.length);
-  for (const { start, end } of learned) {
-    const last = end === text.length
-      ? tokens.length
-      : agreement(encode(text.slice(0, end)), tokens);
-    targets.fill(1, Math.max(1, agreement(encode(text.slice(0, start)), tokens)), last);
-  }
+  const offsets = learned.flatMap(({ start, end }) => [start, end]);
+  const positions = positionsOf(offsets, text, ids, encode);
+  learned.forEach(({ end }, index) => {
+    const last = end === text.length ? tokens.length : positions[2 * index + 1];
+    targets.fill(1, Math.max(1, positions[2 * index] ?? 0), last);
+  });
   return { tokens, targets };
+}
+
+/**
+ * Numbers of the tokens that begin at offsets of a text, or of those that join what stands on both
+ * sides.
+ */
+function positionsOf(
+  offsets: readonly number[],
+  text: string,
+  ids: Uint32Array,
+  encode: (part: string) => Uint32Array,
+): number[] {
+  // With many offsets, prefixes are far longer than the text; parts that together make the same
+  // tokens say where each begins.
+  if (offsets.length > 2) {
+    const parts = [0, ...offsets].map((start, index) => encode(text.slice(start, offsets[index])));
+    const lengths = parts.map(({ length }) => length);
+    if (concatenate(parts).every((id, index) => id === ids[index])) {
+      return offsets.map((_, index) =>
+        lengths.slice(0, index + 1).reduce((sum, length) => sum + length, 0)
+      );
+    }
+  }
+  return offsets.map((offset) => agreement(encode(text.slice(0, offset)), ids));
 }
 
 /**

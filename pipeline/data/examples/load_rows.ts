@@ -13,6 +13,7 @@ import { readTable } from "../tables/read_table.ts";
 import type { Row } from "../tables/row.ts";
 import type { References, ResolveReference } from "../text.ts";
 import { cutExample } from "./encode.ts";
+import { refuseFolder } from "./refuse_folder.ts";
 import { type PlacedExample, RowExamples } from "./row_examples.ts";
 import { type OnBadRow, type OnLongRow, RowFaults } from "./row_faults.ts";
 
@@ -139,6 +140,7 @@ async function* readRows(
 ): AsyncGenerator<Row> {
   for (const reference of [references].flat()) {
     for (const path of await resolve(reference)) {
+      refuseFolder(path, reference);
       const rows = readTable(path, {
         ...(table === undefined ? {} : { format: table }),
         onBadRow: (place, reason) => faults.bad(place, reason),

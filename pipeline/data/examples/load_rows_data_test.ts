@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../tests/support/optional.ts";
 import { UserError } from "../../errors.ts";
 import { trainByteLevelBpe } from "../byte_level_bpe.ts";
 import { loadDataset } from "../load_dataset.ts";
+import { resolveSource } from "../source.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import type { RowExamples } from "./row_examples.ts";
 import { ROWS_DATA } from "./rows_data.ts";
@@ -242,6 +242,38 @@ Deno.test("loadDataset() stops reading at the limit, and names each faulty row o
   );
 });
 
+Deno.test("loadDataset() reads several files in order, and asks which of a folder's", async () => {
+  const folder = await Deno.makeTempDir();
+  const row = (text: string) => JSON.stringify({ text });
+  await Deno.mkdir(`${folder}/data`);
+  await Deno.writeTextFile(`${folder}/data/train-0.jsonl`, row("a"));
+  await Deno.writeTextFile(`${folder}/data/train-1.json`, `[${row("b")}, ${row("c")}]`);
+  await Deno.writeTextFile(`${folder}/README.md`, "");
+  const read = (rows: string | string[]) =>
+    loadDataset(
+      ROWS_DATA.parse({ rows }),
+      byteTokenizer(),
+      { length: 9 },
+      (reference) => resolveSource(reference, folder),
+    ) as Promise<RowExamples>;
+  try {
+    assert.deepEqual(shown(await read("data/*")), ["^⟦a$⟧", "^⟦b$⟧", "^⟦c$⟧"]);
+    assert.deepEqual(shown(await read(["data/train-1.json", "data/train-0.jsonl"])), [
+      "^⟦b$⟧",
+      "^⟦c$⟧",
+      "^⟦a$⟧",
+    ]);
+    await refuses(
+      read("."),
+      /^"\." is a folder; name .* \.\/data\/train-0\.jsonl\. It has data\/train-0\.jsonl, data\/tr/,
+    );
+    await Deno.remove(`${folder}/data`, { recursive: true });
+    await refuses(read("."), /is a folder without any table/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("ROWS_DATA names every mistake at its place", () => {
   const faults = (data: object): string[] =>
     ROWS_DATA.safeParse({ rows: "x", ...data }).error?.issues
@@ -261,33 +293,4 @@ Deno.test("ROWS_DATA names every mistake at its place", () => {
     ),
     ["format", "columns"],
   );
-});
-
-testUnless(NO_TEST_DATA, "loadDataset() reads every row of real instruction data", async () => {
-  // Rows, those with an empty output, and what the first begins with.
-  const files: [string, number, number, RegExp][] = [
-    ["instruct/alpaca-2000.json", 2000, 0, /completes the request\.\n\n### Instruction:/],
-    ["instruct/seed_tasks.jsonl", 175, 0, /completes the request\.\n\n### Instruction:/],
-    ["instruct/math-data.json", 3260, 3, /### Instruction:\n +/],
-  ];
-  // A vocabulary that tells characters apart is enough to see them again.
-  const tokenizer = byteTokenizer();
-  for (const [name, rows, empty, prompt] of files) {
-    const dataset = await loadDataset(
-      ROWS_DATA.parse({ rows: name, on_bad_row: "skip" }),
-      tokenizer,
-      { length: 20_000 },
-      (reference) => Promise.resolve([`${TEST_DATA}/${reference}`]),
-    ) as RowExamples;
-    assert.equal(dataset.size, rows - empty);
-    assert.equal(dataset.remarks.length, empty === 0 ? 0 : 1);
-    const remark = `${empty} of ${rows} rows were skipped: the completion is empty`;
-    assert.ok(empty === 0 || dataset.remarks[0]?.startsWith(remark));
-    assert.match(tokenizer.decode(dataset.example(0).tokens), prompt);
-    for (let index = 0; index < dataset.size; index++) {
-      const { tokens, targets } = dataset.example(index);
-      assert.equal(tokens.at(-1), tokenizer.eosId);
-      assert.equal(targets.at(-1), 1);
-    }
-  }
 });

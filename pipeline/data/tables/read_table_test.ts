@@ -105,6 +105,26 @@ Deno.test("readTable() reads Parquet as JSON values", async () => {
   assert.match(await read("t.parquet", "hello, this is text"), /t\.parquet: not a whole Parquet/);
 });
 
+Deno.test("readTable() reads lists of structures in Parquet", async () => {
+  const text = { type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" } as const;
+  const schema = [
+    { name: "root", num_children: 1 },
+    { name: "messages", repetition_type: "OPTIONAL", num_children: 1, converted_type: "LIST" },
+    { name: "list", repetition_type: "REPEATED", num_children: 1 },
+    { name: "element", repetition_type: "OPTIONAL", num_children: 2 },
+    { name: "role", ...text },
+    { name: "content", ...text },
+  ] as const;
+  const data = [[{ role: "user", content: "é" }, { role: "assistant", content: null }], [], null];
+  const columnData = [{ name: "messages", data }];
+  const bytes = new Uint8Array(parquetWriteBuffer({ schema: [...schema], columnData }));
+  assert.equal(
+    await read("t.parquet", bytes),
+    data.map((messages, index) => `t.parquet: row ${index + 1} ${JSON.stringify({ messages })}`)
+      .join(" | "),
+  );
+});
+
 Deno.test("readTable() reads compressed tables and refuses parts of them", async () => {
   const lines = Buffer.from(`${JSON.stringify(ONE)}\n`.repeat(500));
   const last = `${JSON.stringify(ONE)}`;

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../tests/support/optional.ts";
+import { trainByteLevelBpe } from "../byte_level_bpe.ts";
+import { loadDataset } from "../load_dataset.ts";
+import { Tokenizer } from "../tokenizer.ts";
+import type { RowExamples } from "./row_examples.ts";
+import { ROWS_DATA } from "./rows_data.ts";
+
+testUnless(NO_TEST_DATA, "loadDataset() reads every row of real instruction data", async () => {
+  // Rows, those with an empty output, and what the first begins with.
+  const files: [string, number, number, RegExp][] = [
+    ["instruct/alpaca-2000.json", 2000, 0, /completes the request\.\n\n### Instruction:/],
+    ["instruct/seed_tasks.jsonl", 175, 0, /completes the request\.\n\n### Instruction:/],
+    ["instruct/math-data.json", 3260, 3, /### Instruction:\n +/],
+  ];
+  // A vocabulary that tells bytes apart is enough to see them again.
+  const { tokenizer: bytes, config } = trainByteLevelBpe([], { vocabSize: 258 });
+  const tokenizer = new Tokenizer(bytes, config);
+  for (const [name, rows, empty, prompt] of files) {
+    const dataset = await loadDataset(
+      ROWS_DATA.parse({ rows: name, on_bad_row: "skip" }),
+      tokenizer,
+      { length: 20_000 },
+      (reference) => Promise.resolve([`${TEST_DATA}/${reference}`]),
+    ) as RowExamples;
+    assert.equal(dataset.size, rows - empty);
+    assert.equal(dataset.remarks.length, empty === 0 ? 0 : 1);
+    const remark = `${empty} of ${rows} rows were skipped: the completion is empty`;
+    assert.ok(empty === 0 || dataset.remarks[0]?.startsWith(remark));
+    assert.match(tokenizer.decode(dataset.example(0).tokens), prompt);
+    for (let index = 0; index < dataset.size; index++) {
+      const { tokens, targets } = dataset.example(index);
+      assert.equal(tokens.at(-1), tokenizer.eosId);
+      assert.equal(targets.at(-1), 1);
+    }
+  }
+});
+
+testUnless(NO_TEST_DATA, "loadDataset() learns Llama 3's turns, token by token", async () => {
+  const folder = `${TEST_DATA}/tokenizers/llama3`;
+  const tokenizer = Tokenizer.open(folder);
+  const replies = ["Hi", "\n\nOne\ntwo", "1", "né 🙂🙂", "  \tdone:", "<|eot|>", "…"];
+  const messages = replies.flatMap((content, index) => [
+    { role: "user", content: `${index}` },
+    { role: "assistant", content },
+  ]);
+  const path = await Deno.makeTempFile({ suffix: ".jsonl" });
+  try {
+    await Deno.writeTextFile(path, JSON.stringify({ messages }));
+    for (const learn of ["completions", "last"]) {
+      const dataset = await loadDataset(
+        ROWS_DATA.parse({ rows: path, learn }),
+        tokenizer,
+        { length: 512, folder },
+        () => Promise.resolve([path]),
+      );
+      const { tokens, targets } = dataset.example(0);
+      assert.deepEqual(
+        [...tokens],
+        [...tokenizer.encodeWithoutSpecialTokens(tokenizer.decode(tokens))],
+      );
+      const runs: number[][] = [];
+      tokens.forEach((id, index) => {
+        if (targets[index] !== 1) return;
+        if (targets[index - 1] !== 1) runs.push([]);
+        runs.at(-1)?.push(id);
+      });
+      // Llama 3's template takes white space off; 128009 is the end of a turn.
+      const expected = (learn === "last" ? replies.slice(-1) : replies).map((reply) => [
+        ...tokenizer.encodeWithoutSpecialTokens(reply.trim()),
+        128_009,
+      ]);
+      assert.deepEqual(runs, expected);
+    }
+  } finally {
+    await Deno.remove(path);
+  }
+});

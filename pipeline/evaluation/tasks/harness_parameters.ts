@@ -6,7 +6,7 @@
 
 import { basename, extname } from "node:path";
 import { z } from "zod";
-import { didYouMean } from "../../graph/suggestions.ts";
+import { didYouMeanOf } from "../../graph/suggestions.ts";
 import { BOS_POLICIES } from "../requests/request_tokenizer.ts";
 import { BUNDLED_NAMES, isBundled } from "./bundled/bundled_tasks.ts";
 import { FEWSHOT_SEED } from "./fewshot.ts";
@@ -24,11 +24,8 @@ export const harnessParameters = z.strictObject({
     context.addIssue({
       code: "custom",
       message: `there is no task ${JSON.stringify(name)}` +
-        `${didYouMean(name, ["perplexity", ...BUNDLED_NAMES])}; there are perplexity, ` +
-        `${BUNDLED_NAMES.join(", ")}, single subjects and categories of mmlu, and task files ` +
-        "(path/to/task.yaml) of lm-evaluation-harness",
-      // Otherwise mistakes of another task count as mistakes of this one.
-      continue: false,
+        `${didYouMeanOf(name, ["perplexity", ...BUNDLED_NAMES])}, single subjects and categories ` +
+        "of mmlu, and task files (path/to/task.yaml) of lm-evaluation-harness",
     });
   }).meta({
     anyOf: [{ enum: BUNDLED_NAMES }, { pattern: "\\.ya?ml$" }, { pattern: "^[a-z0-9_]+$" }],

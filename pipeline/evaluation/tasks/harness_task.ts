@@ -25,7 +25,7 @@ import type { AskedFiles } from "./plan_task.ts";
 import { renamed } from "./rename.ts";
 import { macroName } from "./summarize.ts";
 import { leaves, type TaskNode } from "./task_node.ts";
-import { taskReferences } from "./task_sources.ts";
+import { examplesSplitOf, taskReferences, testedSplitOf } from "./task_sources.ts";
 
 /** Groups of more have their tasks in a file only: 57 subjects make no table. */
 const MOST_SUBTASKS = 10;
@@ -52,11 +52,19 @@ export const harness: EvaluationTask<HarnessParameters> = {
   check(parameters) {
     try {
       const node = nodeOf(parameters);
-      if (references(parameters, node).test.length > 0) return [];
-      return [{
+      const { test, fewshot } = references(parameters, node);
+      if (test.length === 0) {
+        return [{
+          path: "data",
+          message: `The task ${parameters.task} does not say where its questions are: name their ` +
+            "files under data.test",
+        }];
+      }
+      const split = fewshot.length > 0 ? null : missingExamples(parameters, node);
+      return split === null ? [] : [{
         path: "data",
-        message: `The task ${parameters.task} does not say where its questions are: name their ` +
-          "files under data.test",
+        message: `The task ${parameters.task} takes its examples from the split "${split}": name ` +
+          "their files under data.fewshot, or set num_fewshot: 0",
       }];
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -148,6 +156,15 @@ function references(
     test: [data.test ?? own?.test ?? []].flat(),
     fewshot: [data.fewshot ?? own?.fewshot ?? []].flat(),
   };
+}
+
+/** The split whose examples a task needs and that its questions are not of; null if there is none. */
+function missingExamples({ num_fewshot: shots }: HarnessParameters, node: TaskNode): string | null {
+  const needy = leaves(node).find((task) =>
+    (shots ?? task.config.num_fewshot ?? 0) > 0 &&
+    ![null, testedSplitOf(task)].includes(examplesSplitOf(task))
+  );
+  return needy === undefined ? null : examplesSplitOf(needy);
 }
 
 function listed(references: readonly string[], path: string): Source[] {

@@ -15,7 +15,7 @@ import { type Item, makeItem } from "./item.ts";
 import { PromptBuilder } from "./prompt.ts";
 import type { Document, TaskFiles } from "./task_data.ts";
 import { isFunction, type Task } from "./task_node.ts";
-import { examplesSplitOf } from "./task_sources.ts";
+import { examplesSplitOf, testedSplitOf } from "./task_sources.ts";
 import { TemplateError } from "./template.ts";
 
 /** How a task is asked. */
@@ -122,7 +122,7 @@ async function examplesOf(
   const split = examplesSplitOf(task);
   const samples = fewshot?.samples ?? null;
   if (split === null && samples !== null) return samplesOf(task, samples);
-  if (split === (config.test_split ?? config.validation_split)) return questions;
+  if (split === testedSplitOf(task)) return questions;
   throw new UserError(
     `The task ${task.name} takes its examples from the split "${split}": name its files under ` +
       "data.fewshot, or set num_fewshot: 0",

@@ -29,8 +29,7 @@ export function taskReferences(node: TaskNode, withExamples: boolean): TaskRefer
   const test: string[] = [];
   const fewshot: string[] = [];
   for (const task of leaves(node)) {
-    const { config } = task;
-    const tested = config.test_split ?? config.validation_split ?? null;
+    const tested = testedSplitOf(task);
     const references = tested === null ? null : referencesOf(task, tested);
     if (references === null) return null;
     test.push(...references);
@@ -40,6 +39,11 @@ export function taskReferences(node: TaskNode, withExamples: boolean): TaskRefer
     }
   }
   return { test: [...new Set(test)], fewshot: [...new Set(fewshot)] };
+}
+
+/** The split of the questions: the harness takes those of validation where there are no tests. */
+export function testedSplitOf({ config }: Task): string | null {
+  return config.test_split ?? config.validation_split ?? null;
 }
 
 /** The split that examples come from; null if they stand in the task file. */

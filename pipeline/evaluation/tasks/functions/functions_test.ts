@@ -122,7 +122,7 @@ Deno.test("a function belongs to its task; others are refused by file and line",
   assert.throws(() => findFunction(reference, "rows", ["other"]), (error: Error) => {
     assert.ok(error instanceof UserError);
     assert.match(error.message, /^task\.yaml:7: !function utils\.process_docs is Python/);
-    assert.match(error.message, /there are .*hellaswag\/utils\.process_docs/);
+    assert.match(error.message, /allowed: .*hellaswag\/utils\.process_docs/);
     return true;
   });
 });

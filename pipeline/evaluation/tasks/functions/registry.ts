@@ -5,7 +5,7 @@
  */
 
 import { UserError } from "../../../errors.ts";
-import { didYouMean } from "../../../graph/suggestions.ts";
+import { didYouMeanOf } from "../../../graph/suggestions.ts";
 import type { FunctionReference } from "../task_yaml.ts";
 import { arc, boolq, mmlu, openbookqa } from "./columns.ts";
 import { hellaswag } from "./hellaswag.ts";
@@ -55,8 +55,10 @@ export function findFunction<Kind extends FunctionKind>(
     }
   }
   throw new UserError(
-    `${reference.place}: !function ${reference.function} is Python, which is not run here, and there ` +
-      `is no counterpart for it${didYouMean(reference.function, known)}; there are ` +
-      `${known.join(", ")}. Write what it does as a template, or prepare the rows beforehand`,
+    `${reference.place}: !function ${reference.function} is Python, which is not run here, and has ` +
+      `no counterpart${
+        didYouMeanOf(reference.function, known)
+      }. Write what it does as a template, ` +
+      "or prepare the rows beforehand",
   );
 }

@@ -111,6 +111,12 @@ const RECOVERIES: readonly Recovery[] = [
     ranges: [null, "bytes=1000-", null],
   },
   {
+    name: "a CDN that has no such range",
+    faults: () => [[CDN, cut(1000)], [CDN, status(416)]],
+    pauses: [750, 1500],
+    ranges: [null, "bytes=1000-", null],
+  },
+  {
     name: "wrong content, once",
     faults: () => [[CDN, content(changed)]],
     pauses: [750],
@@ -232,6 +238,11 @@ const FAILURES: readonly Failure[] = [
     name: "a file that is too long, twice",
     faults: () => [[CDN, content(someBytes(3001)), 2]],
     message: /\(it has 3001 bytes, wanted 3000\)/,
+  },
+  {
+    name: "a file without end, twice",
+    faults: () => [[CDN, { kind: "content", content: someBytes(9000), unmeasured: true }, 2]],
+    message: /\(more than 3000 bytes were sent\)/,
   },
   {
     name: "a circle of redirects",

@@ -62,10 +62,9 @@ export class BlobPart implements Disposable {
     this.#hash = startHash(this.#expected);
   }
 
-  /** What is wrong with the complete content; null if it is what the Hub says. */
+  /** What is wrong with the content, as far as it is here; null if it is all, and what was listed. */
   problem(): string | null {
-    const { digest, size, algorithm } = this.#expected;
-    if (this.position !== size) return `it has ${this.position} bytes, wanted ${size}`;
+    const { digest, algorithm } = this.#expected;
     const found = this.#hash.copy().digest("hex");
     return found === digest ? null : `its ${algorithm} is ${found}, wanted ${digest}`;
   }

@@ -95,7 +95,7 @@ for (const revision of ["v1", "refs/pr/1", model().commit.slice(0, 7)]) {
 }
 
 Deno.test("resolveHub() takes one file without listing the repository", () =>
-  withHub([model({ "sub/notes #1.json": "[]" })], async ({ hub, cache, options }) => {
+  withHub([model({ "sub/notes #1.json": "[]" })], async ({ hub, cache, notices, options }) => {
     const found = await resolveHub("hf:org/name/sub/notes #1.json", options());
     assert.equal(found.kind, "file");
     assert.deepEqual(found.files, [join(found.root, "notes #1.json")]);
@@ -103,6 +103,9 @@ Deno.test("resolveHub() takes one file without listing the repository", () =>
     assert.equal(await Deno.readTextFile(found.files[0] ?? ""), "[]");
     assert.deepEqual(hub.seen(/\/tree\//), []);
     assert.ok(!(await namesBelow(cache)).some((name) => name.includes("/trees/")));
+    const offline = options({ offline: "HF_HUB_OFFLINE is set" });
+    assert.deepEqual(await resolveHub("hf:org/name/sub/notes #1.json", offline), found);
+    assert.deepEqual(notices, []);
   }));
 
 const DATA = new FakeRepository("datasets/org/set", {

@@ -106,6 +106,21 @@ Deno.test("a link to nothing outside the cache is replaced, not followed", () =>
     );
   }));
 
+Deno.test("a ref that holds a path is not followed", () =>
+  withHub([MODEL], async ({ cache, options }) => {
+    const outside = join(dirname(cache), "outside");
+    await Deno.mkdir(outside);
+    await Deno.writeTextFile(join(outside, "config.json"), "{}");
+    const refs = join(cache, "models--org--name", "refs");
+    await Deno.mkdir(refs, { recursive: true });
+    await Deno.mkdir(join(cache, "models--org--name", "snapshots"));
+    await Deno.writeTextFile(join(refs, "main"), "../../../outside");
+    await assert.rejects(
+      resolveHub("hf:org/name", options({ offline: "HF_HUB_OFFLINE is set" })),
+      /hf:org\/name is not in the cache/,
+    );
+  }));
+
 Deno.test("the user may link the cache and a repository to another disk", () =>
   withHub([MODEL], async ({ cache, options }) => {
     const disk = join(dirname(cache), "disk");

@@ -66,6 +66,10 @@ Deno.test("of a model without an index, the one file; else all", async () => {
     ["gptq_model-4bit-128g.safetensors", "quantize_config.json"],
   );
   assert.deepEqual(await pick("hf:o/n", ["tokenizer.json"]), ["tokenizer.json"]);
+  await assert.rejects(
+    pick("hf:o/n", ["other/model.safetensors", "pytorch_model.bin"]),
+    /has its weights only as pytorch_model\.bin/,
+  );
 });
 
 Deno.test("of a folder of a model, the model in it", async () => {

@@ -33,7 +33,12 @@ export type Fault =
   /** Sends so many bytes, then nothing more. */
   | { readonly kind: "hang"; readonly bytes: number; readonly stalled: () => void }
   /** Sends this in place of the file or of the JSON. */
-  | { readonly kind: "content"; readonly content: Uint8Array<ArrayBuffer> }
+  | {
+    readonly kind: "content";
+    readonly content: Uint8Array<ArrayBuffer>;
+    /** Without saying how much it is. */
+    readonly unmeasured?: boolean;
+  }
   /** Sends the whole file where a range was asked for. */
   | { readonly kind: "no ranges" }
   /** Sends another range than the one that was asked for. */
@@ -282,11 +287,14 @@ function content(
         headers: { "content-range": `bytes */${bytes.length}` },
       });
     }
-    if (fault?.kind === "other range") start = Math.floor(start / 2);
+    if (fault?.kind === "other range") start = Math.floor((start + bytes.length) / 2);
     status = 206;
     headers["content-range"] = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
   }
   const rest = bytes.subarray(start);
+  if (fault?.kind === "content" && fault.unmeasured) {
+    return new Response(ReadableStream.from([rest]), { status, headers });
+  }
   headers["content-length"] = String(rest.length);
   if (fault?.kind === "cut") {
     return new Response(brokenBody(rest, fault.bytes, null), { status, headers });

@@ -1,5 +1,6 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 import assert from "node:assert/strict";
+import { openCpu } from "../../kernels/cpu/device.ts";
 import type { Device } from "../../kernels/device.ts";
 import { RandomStream } from "../../kernels/random.ts";
 import { ReferenceDevice } from "../../kernels/reference/device.ts";
@@ -119,6 +120,45 @@ Deno.test("a prompt put into the cache in pieces gives the logits of the whole",
     );
     cached.release();
   }
+});
+
+Deno.test("with independent rows, a continuation is the same bits in any company", async () => {
+  const device = await openCpu({ threads: 2 });
+  const model = await load("llama", device);
+  const random = new RandomStream(4, "prompts");
+  const beginning = Uint32Array.from({ length: 40 }, (_, i) => 1 + i % 17);
+  // Neighbours share all, some or none of their first tokens; the last is a part of the first.
+  const prompts = [40, 33, 9, 40, 1].map((length, index) =>
+    Uint32Array.of(
+      ...beginning.subarray(0, length),
+      ...Array.from({ length: 3 * index % 4 }, (_, i) =>
+        Math.floor(30 * random.uniform(4 * index + i))),
+    )
+  );
+  const made = async (
+    list: readonly Uint32Array[],
+    numbers: readonly number[],
+    batchSize: number,
+  ) =>
+    await generate(model, list, {
+      ...{ maxNewTokens: 20, temperature: 0.8, independentRows: true, readEvery: 7 },
+      ...{ numbers, batchSize },
+    });
+  const order = [...prompts.keys()];
+  const expected = await made(prompts, order, 5);
+  for (const batchSize of [1, 2, 3]) {
+    assert.deepEqual(await made(prompts, order, batchSize), expected, `${batchSize} at once`);
+  }
+  const backwards = await made(prompts.toReversed(), order.toReversed(), 2);
+  assert.deepEqual(backwards.reverse(), expected);
+  for (const [number, prompt] of prompts.entries()) {
+    assert.deepEqual(
+      await made([prompt], [number], 8),
+      [expected[number]],
+      `prompt ${number} alone`,
+    );
+  }
+  device.close();
 });
 
 const SAMPLED: GenerationOptions = { maxNewTokens: 12, temperature: 1.5, topK: 20, topP: 0.95 };

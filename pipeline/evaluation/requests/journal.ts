@@ -3,8 +3,8 @@
  * from it when the same request comes again.
  *
  * A line is the CRC-32 of the rest, in eight hexadecimal digits, a space, and a JSON array: the digest of
- * the request, the answer, and the tokens that were cut from its context. What an interruption has left
- * of a line does not fit its sum; the file is cut there.
+ * the request, the answer, and the tokens that were cut from its context. Lines that do not fit their sum
+ * are passed over, and what an interruption has left of the last one is cut off.
  *
  * @module
  */
@@ -23,8 +23,6 @@ import type {
 /**
  * The same model with a journal at `path`, which answers what it already has an answer to. The file
  * belongs to one model with one set of options: whoever names it makes sure of that.
- *
- * Files that are no journal are written anew.
  */
 export function journaled(model: RequestModel, path: string): RequestModel {
   return {
@@ -94,7 +92,7 @@ class Journal {
     this.#entries = entries;
   }
 
-  /** Opens or begins a journal; what does not belong to it is cut off. */
+  /** Opens or begins a journal, and cuts off a line without end. */
   static open(path: string): Journal {
     const file = Deno.openSync(path, { create: true, read: true, write: true });
     try {
@@ -103,8 +101,7 @@ class Journal {
       let size = 0;
       for (let end; (end = bytes.indexOf(10, size)) >= 0; size = end + 1) {
         const line = parseLine(bytes.subarray(size, end));
-        if (line === null) break;
-        entries.set(line.key, line.entry);
+        if (line !== null) entries.set(line.key, line.entry);
       }
       file.truncateSync(size);
       file.seekSync(size, Deno.SeekMode.Start);

@@ -86,7 +86,7 @@ Deno.test("a file that ends at any byte gives its whole lines, and the model the
   });
 });
 
-Deno.test("a byte that changed costs its line and those behind, not an answer", async () => {
+Deno.test("a byte that changed costs its line, not an answer", async () => {
   await inFile(async (path) => {
     const expected = await collect(
       journaled(new CountingModel(), path).logLikelihoods(LIKELIHOODS),
@@ -96,10 +96,12 @@ Deno.test("a byte that changed costs its line and those behind, not an answer", 
       const damaged = bytes.slice();
       damaged[place]! ^= 4;
       Deno.writeFileSync(path, damaged);
-      const answers = await collect(
-        journaled(new CountingModel(), path).logLikelihoods(LIKELIHOODS),
-      );
+      const model = new CountingModel();
+      const answers = await collect(journaled(model, path).logLikelihoods(LIKELIHOODS));
       assert.deepEqual(answers, expected, `byte ${place}`);
+      // Without its end, a line takes the next one with it.
+      const lost = bytes[place] === 10 && place < bytes.length - 1 ? 2 : 1;
+      assert.equal(model.asked.length, lost, `byte ${place}`);
     }
   });
 });
@@ -145,7 +147,7 @@ Deno.test("kinds of requests and their settings are told apart in one file", asy
   });
 });
 
-Deno.test("a file that is no journal is written anew", async () => {
+Deno.test("what is no journal is passed over", async () => {
   await inFile(async (path) => {
     Deno.writeTextFileSync(path, "something else\n");
     await collect(journaled(new CountingModel(), path).rollingLogLikelihoods(["a"]));

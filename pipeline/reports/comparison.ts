@@ -125,8 +125,10 @@ const TEST_NAMES: Readonly<Record<PairedTest, string>> = {
   bootstrap: "paired bootstrap of perplexities",
 };
 
-function entry(value: number | null, deviation: number | null = null): TableEntry | null {
-  return value === null ? null : { mean: value, deviation, count: 1 };
+function entry(value: number | null, standardError: number | null = null): TableEntry | null {
+  if (value === null) return null;
+  const mean = { mean: value, deviation: null, count: 1 };
+  return standardError === null ? mean : { ...mean, standardError };
 }
 
 function tasksOf({ name, folders }: ComparedModel): Map<string, EvaluatedTask> {

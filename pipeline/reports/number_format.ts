@@ -19,10 +19,11 @@ const LARGEST_COUNT = 1e9;
 const MISSING = "--";
 
 /**
- * The numbers of a table as text, row by row: "12.345", or "12.345 ± 0.210" where there is a deviation.
+ * The numbers of a table as text, row by row: "12.345", or "12.345 ± 0.210" where there is a deviation
+ * or a standard error.
  * Numbers of one metric have equal decimals, in whatever columns they stand.
  *
- * @param plusMinus Stands between a mean and its deviation.
+ * @param plusMinus Stands between a number and its spread.
  */
 export function formatEntries({ columns, rows }: Table, plusMinus = " ± "): string[][] {
   const decimals = new Map<string, number>();
@@ -43,7 +44,7 @@ export function formatEntries({ columns, rows }: Table, plusMinus = " ± "): str
 
 /** Decimals for numbers that are compared with each other: four digits for the smallest; counts none. */
 function decimalsFor(entries: readonly TableEntry[]): number {
-  if (entries.every(({ mean, deviation }) => Number.isInteger(mean) && !deviation)) return 0;
+  if (entries.every((entry) => Number.isInteger(entry.mean) && !spreadOf(entry))) return 0;
   const sizes = entries.map(({ mean }) => Math.abs(mean));
   if (sizes.every((size) => size >= EXPONENT_FROM && size < LARGEST_COUNT)) return 0;
   const smallest = Math.min(
@@ -54,8 +55,12 @@ function decimalsFor(entries: readonly TableEntry[]): number {
 
 function formatEntry(entry: TableEntry, decimals: number, plusMinus: string): string {
   const mean = formatNumber(entry.mean, decimals);
-  if (entry.deviation === null) return mean;
-  return `${mean}${plusMinus}${formatNumber(entry.deviation, decimals)}`;
+  const spread = spreadOf(entry);
+  return spread === null ? mean : `${mean}${plusMinus}${formatNumber(spread, decimals)}`;
+}
+
+function spreadOf({ deviation, standardError }: TableEntry): number | null {
+  return deviation ?? standardError ?? null;
 }
 
 function formatNumber(value: number, decimals: number): string {

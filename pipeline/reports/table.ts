@@ -55,6 +55,8 @@ export interface TableEntry {
   readonly deviation: number | null;
   /** Cells in the mean. */
   readonly count: number;
+  /** Of the number itself, where it is measured with one and nothing is averaged. */
+  readonly standardError?: number;
 }
 
 /** Missing entries explained one by one; further ones are counted. */
@@ -118,6 +120,7 @@ export function makeTable(
   if (metrics.length === 1 && columnPaths.length > 0) notes.push(`${metrics[0]}.`);
   if (pattern !== null) notes.push(`${pattern}.`);
   if (over.length > 0) notes.push(`Mean ± standard deviation over ${over.join(", ")}.`);
+  if (hasStandardErrors(rows)) notes.push("Number ± its standard error.");
   notes.push(...missingNotes(missing, rows));
   return {
     title: specification.title ?? null,
@@ -253,7 +256,16 @@ function entryOf(
   const mean = first + values.reduce((sum, value) => sum + (value - first), 0) / count;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const deviation = averaged && count > 1 ? Math.sqrt(squares / (count - 1)) : null;
-  return { mean, deviation, count };
+  const [only, ...others] = members;
+  const standardError = averaged || others.length > 0
+    ? undefined
+    : only?.metrics[metric]?.standardError;
+  return { mean, deviation, count, ...(standardError === undefined ? {} : { standardError }) };
+}
+
+/** Whether some number is shown with its standard error. */
+export function hasStandardErrors(rows: readonly TableRow[]): boolean {
+  return rows.some(({ entries }) => entries.some((entry) => entry?.standardError !== undefined));
 }
 
 function whyMissing(cell: TableCellSource, metric: string): string {

@@ -8,7 +8,7 @@ import { styleText } from "node:util";
 import stringWidth from "string-width";
 import { readTextOrNull } from "../formats/files.ts";
 import { formatEntries } from "./number_format.ts";
-import type { Table, TableEntry } from "./table.ts";
+import { hasStandardErrors, type Table, type TableEntry } from "./table.ts";
 
 /** Values of `--format`. */
 export const TABLE_FORMATS = ["md", "tex", "csv", "json"] as const;
@@ -110,16 +110,21 @@ function toCsv(table: Table): string {
   const averaged = table.rows.some(({ entries }) =>
     entries.some((entry) => entry !== null && entry.count > 1)
   );
+  const parts: (readonly [string, (entry: TableEntry | null) => string])[] = [
+    ["", (entry) => String(entry?.mean ?? "")],
+  ];
+  if (averaged) {
+    parts.push([", standard deviation", (entry) => String(entry?.deviation ?? "")]);
+    parts.push([", count", (entry) => String(entry?.count ?? 0)]);
+  }
+  if (hasStandardErrors(table.rows)) {
+    parts.push([", standard error", (entry) => String(entry?.standardError ?? "")]);
+  }
   const header = [
     ...table.rowTitles,
-    ...table.columns.flatMap(({ title }) =>
-      averaged ? [title, `${title}, standard deviation`, `${title}, count`] : [title]
-    ),
+    ...table.columns.flatMap(({ title }) => parts.map(([suffix]) => title + suffix)),
   ];
-  const numbers = (entry: TableEntry | null) => {
-    const mean = entry === null ? "" : String(entry.mean);
-    return averaged ? [mean, String(entry?.deviation ?? ""), String(entry?.count ?? 0)] : [mean];
-  };
+  const numbers = (entry: TableEntry | null) => parts.map(([, text]) => text(entry));
   const rows = table.rows.map(({ labels, entries }) => [...labels, ...entries.flatMap(numbers)]);
   // RFC 4180 asks for CRLF, but every reader takes LF and files in git should not differ by it.
   return [header, ...rows].map((row) => row.map(quoteCsv).join(",") + "\n").join("");
@@ -134,6 +139,7 @@ function toJson(table: Table): string {
       metric: table.columns[column]?.metric,
       mean: finiteOrText(entry?.mean ?? null),
       standardDeviation: finiteOrText(entry?.deviation ?? null),
+      standardError: finiteOrText(entry?.standardError ?? null),
       count: entry?.count ?? 0,
     }))
   );

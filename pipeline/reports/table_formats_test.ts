@@ -81,6 +81,22 @@ lora|x,16,9.25,,1,Infinity,,1
   assert.equal(formatTable(single, "csv"), `form,bits 4\n"""a"", b",0.3333333333333333\n`);
 });
 
+Deno.test("standard errors are shown behind their numbers, and have a column of their own in CSV", () => {
+  const entry = (mean: number) => ({ mean, deviation: null, count: 1, standardError: 0.25 });
+  const table: Table = {
+    ...TABLE,
+    rows: [{ labels: ["lora", "8"], entries: [entry(12), null] }],
+  };
+  assert.match(formatTable(table, "md"), /\| 12\.00 ± 0\.25 \| -- \|/);
+  assert.match(formatTable(table, "tex"), /12\.00\\,\$\\pm\$\\,0\.25/);
+  assert.equal(
+    formatTable(table, "csv"),
+    'form,rank,bits 4,"bits 4, standard error",bits 2,"bits 2, standard error"\n' +
+      "lora,8,12,0.25,,\n",
+  );
+  assert.equal(JSON.parse(formatTable(table, "json")).entries[0].standardError, 0.25);
+});
+
 Deno.test("a table in JSON has one record for each number", () => {
   const { entries, title, notes } = JSON.parse(formatTable(TABLE, "json"));
   assert.equal(title, TABLE.title);
@@ -92,6 +108,7 @@ Deno.test("a table in JSON has one record for each number", () => {
     metric: "quality.tuned.perplexity",
     mean: 12,
     standardDeviation: 2.5,
+    standardError: null,
     count: 2,
   });
   assert.deepEqual([entries[1].mean, entries[1].count], [null, 0]);

@@ -60,6 +60,26 @@ Deno.test("makeTable() averages over an axis with the sample standard deviation"
   ]);
 });
 
+Deno.test("makeTable() keeps standard errors where nothing is averaged", () => {
+  const measured = CELLS.slice(0, 2).map((source, index) => ({
+    ...source,
+    metrics: { "quality.tuned.perplexity": { value: 10 + index, standardError: 0.5 } },
+  }));
+  const single = { ...SPECIFICATION, rows: ["seed"], over: [] };
+  const table = makeTable(single, measured, AXES);
+  assert.deepEqual(table.rows.map(({ entries }) => entries[0]), [
+    { mean: 10, deviation: null, count: 1, standardError: 0.5 },
+    { mean: 11, deviation: null, count: 1, standardError: 0.5 },
+  ]);
+  assert.deepEqual(table.notes, ["quality.tuned.perplexity.", "Number ± its standard error."]);
+  // The spread over seeds is another quantity, and the only one that an average has.
+  const averaged = makeTable(SPECIFICATION, measured, AXES);
+  assert.deepEqual(averaged.rows[0]?.entries, [
+    { mean: 10.5, deviation: Math.sqrt(0.5), count: 2 },
+  ]);
+  assert.equal(averaged.notes.includes("Number ± its standard error."), false);
+});
+
 Deno.test("makeTable() gives equal values no deviation, however they round when they are added", () => {
   const value = 103.09;
   const cells = [1, 2, 3].map((seed) => cell(seed, [4, 8, seed], value));

@@ -22,7 +22,8 @@ interface Compression {
 const COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
   [".gz", { name: "gzip", read: readGzip }],
   [".bz2", { name: "bzip2", read: (path) => readWhole(path, decompressBzip2) }],
-  // Not node:zlib, which takes the beginning of a truncated file for the whole (Deno 2.9).
+  // Not node:zlib, which takes the beginning of a truncated file for the whole (Deno 2.9). This
+  // decoder notices that, but does not compare checksums, which not all files have.
   [".zst", { name: "zstd", read: (path) => readWhole(path, decompressZstd) }],
 ]);
 

@@ -60,7 +60,7 @@ async function attempt<T>(path: string, read: () => T | Promise<T>): Promise<T> 
     return await read();
   } catch (error) {
     throw new UserError(
-      `${path}: not a whole Parquet file (${error instanceof Error ? error.message : error})`,
+      `${path}: not a readable Parquet file (${error instanceof Error ? error.message : error})`,
     );
   }
 }

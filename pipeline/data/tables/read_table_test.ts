@@ -99,10 +99,10 @@ Deno.test("readTable() reads Parquet as JSON values", async () => {
     assert.match(await read("t.parquet.gz", gzipSync(bytes)), /row 3 .*"id":-3/);
     assert.match(
       await read("t.parquet", bytes.subarray(0, -9)),
-      /^t\.parquet: not a whole Parquet file/,
+      /^t\.parquet: not a readable Parquet file/,
     );
   }
-  assert.match(await read("t.parquet", "hello, this is text"), /t\.parquet: not a whole Parquet/);
+  assert.match(await read("t.parquet", "hello, this is text"), /t\.parquet: not a readable Parquet/);
 });
 
 Deno.test("readTable() reads lists of structures in Parquet", async () => {

@@ -32,7 +32,7 @@ export interface StageTask {
 export type StageEvent =
   | { readonly kind: "started"; readonly key: string }
   | { readonly kind: "progress"; readonly key: string; readonly progress: Progress }
-  | { readonly kind: "log"; readonly key: string; readonly line: string }
+  | { readonly kind: "log" | "remark"; readonly key: string; readonly line: string }
   /** Its result is in the store. */
   | { readonly kind: "done"; readonly key: string }
   | {

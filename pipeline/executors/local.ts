@@ -19,6 +19,9 @@ const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sy
 
 const WORKER = fileURLToPath(new URL("../../scripts/worker.ts", import.meta.url));
 
+/** Events after which a stage goes on. */
+const UNDER_WAY: readonly string[] = ["started", "progress", "log", "remark"];
+
 /** Lines of a worker's error output that are quoted when it dies. */
 const QUOTED_LINES = 5;
 
@@ -193,7 +196,7 @@ class WorkerProcess {
         continue;
       }
       const { message } = line;
-      if (message.kind !== "progress" && message.kind !== "log" && message.kind !== "started") {
+      if (!UNDER_WAY.includes(message.kind)) {
         this.task = null;
       }
       this.#listener.event(message);

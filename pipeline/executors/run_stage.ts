@@ -36,6 +36,8 @@ export interface StageHost {
   report(progress: Progress): void;
   /** Called with what the stage logs. */
   log(line: string): void;
+  /** Called with what the stage remarks. */
+  remark(line: string): void;
   /** Aborted when the stage shall save a checkpoint and end. */
   readonly signal: AbortSignal;
 }
@@ -114,6 +116,7 @@ async function fill(
       },
       report: host.report,
       log: host.log,
+      remark: host.remark,
       signal: host.signal,
     });
   } finally {

@@ -30,6 +30,7 @@ async function withStore(test: (fixture: Fixture) => Promise<void>): Promise<voi
       device: () => Promise.resolve(new ReferenceDevice()),
       report: (progress) => reports.push(progress),
       log: (line) => logs.push(line),
+      remark: (line) => logs.push(line),
       signal: new AbortController().signal,
       ...parts,
     });
@@ -208,6 +209,20 @@ Deno.test("of two that want the same result, one makes it and the other gets it"
     ]);
     assert.equal(runs, 1);
     assert.deepEqual(both[0], JSON.parse(JSON.stringify(both[1])));
+  }));
+
+Deno.test("runStage() reads what a source was pinned to when it was planned", () =>
+  withStore(async ({ folder, store, host }) => {
+    await Deno.writeTextFile(join(folder, "commit.txt"), "as planned");
+    const sha256 = await digestSource("commit.txt", folder, store.index);
+    const reference = "hf:org/name/branch.txt";
+    const pinned = { reference, sha256, pinned: "commit.txt" };
+    const parameters = { text: "", source: reference, fault: "none" };
+    const task = taskOf("make", parameters, folder, { sources: { source: pinned } });
+    const { key, sources } = await runStage(task, host());
+    assert.deepEqual(sources, { source: pinned });
+    const { folder: result } = await store.artifact(key);
+    assert.equal(await Deno.readTextFile(join(result, "below", "made.txt")), "as planned");
   }));
 
 Deno.test("a source of a stage upstream that was read and changes fails it, too", () =>

@@ -80,6 +80,7 @@ class Worker {
         device: async () => this.#device ??= await openDevice(this.#options.device, this.#options),
         report: reports.call,
         log: (line) => send({ kind: "log", key, line }),
+        remark: (line) => send({ kind: "remark", key, line }),
         signal,
       });
       reports.cancel();

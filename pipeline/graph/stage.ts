@@ -104,6 +104,8 @@ export interface StageContext<Parameters> {
   report(progress: Progress): void;
   /** Append-only log lines of this stage (`runs/<name>/logs/`). */
   log(line: string): void;
+  /** A log line that a person should see: what was cut, left out, or done in place of what was asked. */
+  remark(line: string): void;
   /** Aborted by Ctrl-C: save a checkpoint and throw `signal.reason`. */
   readonly signal: AbortSignal;
 }

@@ -27,7 +27,7 @@ interface Activity {
   first: { readonly done: number; readonly time: number } | null;
   progress: Progress | null;
   lastLine: number;
-  /** What its log says. */
+  /** What a person should see of its log. */
   readonly remarks: string[];
 }
 
@@ -81,8 +81,10 @@ export class ProgressView {
         this.#showRemarks(activity?.remarks ?? [], key);
         break;
       }
-      case "log":
+      case "remark":
         activity?.remarks.push(event.line);
+        break;
+      case "log":
         break;
     }
     this.#draw(event.kind !== "progress");
@@ -122,10 +124,10 @@ export class ProgressView {
     }
   }
 
-  /** The first line of a stage's log, and where the others are. */
+  /** The first remark of a stage, and where the others are. */
   #showRemarks([first, ...others]: readonly string[], key: string): void {
     if (first === undefined) return;
-    const rest = `(${formatCount(others.length, "more line")} in ${this.#logs.get(key)})`;
+    const rest = `(${formatCount(others.length, "more remark")} in ${this.#logs.get(key)})`;
     this.line(`  ${first}${others.length > 0 ? ` ${rest}` : ""}`);
   }
 

@@ -61,10 +61,11 @@ Deno.test("what a stage remarks stands under its end, the first in full", () => 
   const { view, written } = viewOf(false);
   view.event({ kind: "started", key: "base" });
   view.event({ kind: "started", key: "tuned" });
-  view.event({ kind: "log", key: "base", line: "3 of 200 rows were cut" });
+  view.event({ kind: "remark", key: "base", line: "3 of 200 rows were cut" });
   for (const line of ["few tokens", "rank", "rank"]) {
-    view.event({ kind: "log", key: "tuned", line });
+    view.event({ kind: "remark", key: "tuned", line });
   }
+  view.event({ kind: "log", key: "tuned", line: "step 1" });
   written.length = 0;
   view.event({ kind: "done", key: "base" });
   view.event({ kind: "done", key: "tuned" });
@@ -72,7 +73,7 @@ Deno.test("what a stage remarks stands under its end, the first in full", () => 
     "✓ base: done in 0:00",
     "  3 of 200 rows were cut",
     "✓ tuned: done in 0:00",
-    "  few tokens (2 more lines in logs/tuned-tuned.log)",
+    "  few tokens (2 more remarks in logs/tuned-tuned.log)",
     "",
   ]);
 });

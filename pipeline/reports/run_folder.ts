@@ -71,6 +71,7 @@ function logText(event: StageEvent): string | null {
     case "started":
       return `--- ${new Date().toISOString()} started`;
     case "log":
+    case "remark":
       return event.line;
     case "progress":
       return null;

@@ -66,7 +66,7 @@ export async function runCalibration(
   const layers = modelLinears(source.config).filter(run.needs);
   const widest = Math.max(0, ...layers.map(({ columns }) => columns));
   if (windows.length < widest) {
-    context.log(
+    context.remark(
       `Calibration has ${windows.length} tokens (${shape.samples} windows of ${shape.length}), ` +
         `fewer than the ${widest} inputs of the widest layer: Gram matrices are singular, and ` +
         `methods rely on damping; more samples calibrate better`,

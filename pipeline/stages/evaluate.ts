@@ -101,7 +101,7 @@ export const evaluate: Stage<EvaluateParameters> = {
                 context.signal.throwIfAborted();
                 context.report({ activity: taskFor(task).nameOf(task), done, total, values });
               },
-              log: (line) => context.log(line),
+              log: (line) => context.remark(line),
               record(record, items) {
                 records.push(record);
                 for (const [name, own] of items) samples.set(name, own);

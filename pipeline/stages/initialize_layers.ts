@@ -101,7 +101,7 @@ export async function initializeLayers(
     const result = initializer.initialize(layer, method);
     modules.set(linear.path, result.module);
     if (result.base !== undefined) ownBase.put(linear, result.base);
-    for (const remark of result.remarks ?? []) context.log(`${linear.path}: ${remark}`);
+    for (const remark of result.remarks ?? []) context.remark(`${linear.path}: ${remark}`);
     const { error } = result.error === undefined ? withError(layer, result) : result;
     if (error !== undefined) errors.set(linear.path, error);
   };
@@ -133,7 +133,7 @@ export function readDense(model: ModelFolder, linear: LinearShape): Float32Array
 
 /** Quantizes as the base was, without preprocessing: methods hand over weights that are no model's. */
 function requantizer(
-  { log, input }: StageContext<unknown>,
+  { remark, input }: StageContext<unknown>,
   quantizer: ChosenQuantizer | null,
   { path, rows, columns }: LinearShape,
   seen: LayerCalibration | undefined,
@@ -148,7 +148,7 @@ function requantizer(
           "the initialize stage",
       );
     }
-    return method.quantize(weights, rows, columns, parameters, path, seen, log);
+    return method.quantize(weights, rows, columns, parameters, path, seen, remark);
   };
 }
 

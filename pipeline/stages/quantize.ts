@@ -198,7 +198,7 @@ export const quantize: Stage<QuantizeParameters> = {
         options,
         path,
         inputs,
-        context.log,
+        context.remark,
       );
       for (const { name, values } of weightTensors(path, weight)) writer.write(name, values);
       bytes += weightBytes(weight);

@@ -72,11 +72,11 @@ export function forecastCheckpoint(folder: string): Forecast {
  * @throws {UserError} If the folder is not quantized, or in a way that this version does not read.
  */
 export async function takeCheckpoint(
-  context: Pick<StageContext<unknown>, "folder" | "report" | "log" | "signal">,
+  context: Pick<StageContext<unknown>, "folder" | "report" | "remark" | "signal">,
   folder: string,
 ): Promise<StageOutcome> {
   using source = CheckpointFolder.open(folder);
-  for (const remark of source.remarks) context.log(remark);
+  for (const remark of source.remarks) context.remark(remark);
   const linears = modelLinears(source.config);
   const outlines = (linear: LinearShape): TensorOutline[] => {
     const format = source.moduleFormat(linear.path);

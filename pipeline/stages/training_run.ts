@@ -114,7 +114,7 @@ export async function runTraining(
   const dataset = rowsOf(examples);
   const evaluation = evaluationExamples === null ? null : rowsOf(evaluationExamples);
   for (const remark of [...dataset.remarks ?? [], ...evaluation?.remarks ?? []]) {
-    context.log(remark);
+    context.remark(remark);
   }
   const { source, adapter } = subject;
   const { model, batch, rowLengths, boosters } = allocateTrained(

@@ -56,6 +56,7 @@ export class Workbench {
       device: () => Promise.resolve(new ReferenceDevice()),
       report: () => {},
       log: (line) => this.log.push(line),
+      remark: (line) => this.log.push(line),
       signal: new AbortController().signal,
     });
     this.#artifacts.set(key, { kind: stage.produces, key, folder, node: key });

@@ -29,6 +29,8 @@ export interface HttpOptions {
   readonly random: () => number;
   /** Ends all requests. */
   readonly signal?: AbortSignal;
+  /** Told of every fault that is tried again. */
+  readonly notice?: (text: string) => void;
 }
 
 /** A request. */

@@ -124,12 +124,13 @@ class Resolver {
     this.#options = options;
     this.#settings = options.settings ?? hubSettings();
     this.#cache = new RepositoryCache(this.#settings.cache, reference, this.#settings);
-    const { clock = systemClock, random = Math.random, signal } = options;
+    const { clock = systemClock, random = Math.random, signal, notice } = options;
     this.#http = new HubHttp({
       settings: this.#settings,
       clock,
       random,
       ...(signal === undefined ? {} : { signal }),
+      ...(notice === undefined ? {} : { notice }),
     });
   }
 

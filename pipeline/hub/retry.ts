@@ -48,6 +48,8 @@ export interface RetryOptions {
    * @default ATTEMPTS
    */
   readonly attempts?: number;
+  /** Told before each pause why there is one, and how long it is. */
+  readonly notice?: (text: string) => void;
 }
 
 /**
@@ -60,7 +62,7 @@ export async function retrying<Value>(
   attempt: () => Promise<Value>,
   options: RetryOptions,
 ): Promise<Value> {
-  const { clock, random, signal } = options;
+  const { clock, random, signal, notice } = options;
   let failures = 0;
   for (;;) {
     try {
@@ -78,7 +80,9 @@ export async function retrying<Value>(
         throw new TransferFault(`${error.message} and asks to wait ${seconds} s`);
       }
       const longest = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1));
-      await clock.wait(error.pause ?? longest * (0.5 + random() / 2), signal);
+      const pause = error.pause ?? longest * (0.5 + random() / 2);
+      notice?.(`${error.message}; trying again in ${(pause / 1000).toFixed(1)} s`);
+      await clock.wait(pause, signal);
     }
   }
 }

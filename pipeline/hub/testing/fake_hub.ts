@@ -273,14 +273,16 @@ function content(
 ): Response {
   const etag = `"${file.lfs === null ? file.oid : file.lfs.slice(0, 32)}"`;
   const bytes = fault?.kind === "content" ? fault.content : file.content;
-  const asked = /^bytes=(\d+)-$/.exec(request.headers.get("range") ?? "");
+  const asked = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get("range") ?? "");
   const condition = request.headers.get("if-range");
   let start = 0;
+  let end = bytes.length;
   let status = 200;
   const headers: Record<string, string> = { ...given, etag, "accept-ranges": "bytes" };
   const ranged = asked !== null && (condition === null || condition === etag);
   if (ranged && fault?.kind !== "no ranges") {
     start = Number(asked[1]);
+    if (asked[2]) end = Math.min(end, Number(asked[2]) + 1);
     if (start >= bytes.length) {
       return new Response(null, {
         status: 416,
@@ -289,9 +291,9 @@ function content(
     }
     if (fault?.kind === "other range") start = Math.floor((start + bytes.length) / 2);
     status = 206;
-    headers["content-range"] = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
+    headers["content-range"] = `bytes ${start}-${end - 1}/${bytes.length}`;
   }
-  const rest = bytes.subarray(start);
+  const rest = bytes.subarray(start, end);
   if (fault?.kind === "content" && fault.unmeasured) {
     return new Response(ReadableStream.from([rest]), { status, headers });
   }

@@ -44,7 +44,7 @@ export function importerFor(name: string, columns: readonly string[]): Importer 
   );
   if (found !== undefined) return found;
   throw new UserError(
-    `The columns ${columns.join(", ")} are those of no known format (${
+    `The columns ${columns.join(", ") || "(none)"} are those of no known format (${
       IMPORTERS.map((importer) => importer.name).join(", ")
     }); say what is learned with prompt: and completion:, or what the columns are called with columns:`,
   );

@@ -17,7 +17,7 @@ Usage: deno task setup [--webgpu] [--dawn] [--oracles] [--quiet]
   --webgpu    the Vulkan loader and Mesa's drivers, for --device webgpu where there is no GPU
               (Debian and Ubuntu, as root or with passwordless sudo; else prints the line that does)
   --dawn      Dawn (132 MB), for --device webgpu:dawn
-  --oracles   what some tests compare with: PyTorch, NumPy and SciPy for Python
+  --oracles   what some tests compare with: PyTorch, NumPy, SciPy, SentencePiece
   --quiet     say nothing where everything is there already
 
 Exit status: 0 if WebGPU and Dawn work where they were asked for, 1 if not, 2 if the command line is

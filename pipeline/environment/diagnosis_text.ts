@@ -45,7 +45,10 @@ export function renderDiagnosis(diagnosis: Diagnosis, colours: boolean): string 
       ),
     ],
     ["Hugging Face Hub", hubLines(diagnosis.hub)],
-    ["Tests", [["oracles", python === null ? "none" : `PyTorch, NumPy, SciPy in ${python}`]]],
+    ["Tests", [[
+      "oracles",
+      python === null ? "none" : `PyTorch, NumPy, SciPy, SentencePiece in ${python}`,
+    ]]],
   ];
   const width = Math.max(
     TITLE_WIDTH,

@@ -36,10 +36,10 @@ export const VULKAN_PACKAGES: PackageNames = {
 
 /** Programs that tests compare this project with. */
 export const ORACLE_PACKAGES: PackageNames = {
-  debian: ["python3-torch", "python3-numpy", "python3-scipy"],
-  fedora: ["python3-torch", "python3-numpy", "python3-scipy"],
-  suse: ["python3-torch", "python3-numpy", "python3-scipy"],
-  arch: ["python-pytorch", "python-numpy", "python-scipy"],
+  debian: ["python3-torch", "python3-numpy", "python3-scipy", "python3-sentencepiece"],
+  fedora: ["python3-torch", "python3-numpy", "python3-scipy", "python3-sentencepiece"],
+  suse: ["python3-torch", "python3-numpy", "python3-scipy", "python3-sentencepiece"],
+  arch: ["python-pytorch", "python-numpy", "python-scipy", "python-sentencepiece"],
 };
 
 const INSTALL_COMMANDS: Readonly<Record<SystemFamily, string>> = {

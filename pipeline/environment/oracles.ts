@@ -1,12 +1,12 @@
 /**
- * Programs that tests compare this project with: a Python that has PyTorch, NumPy and SciPy. Nothing
- * but tests uses them.
+ * Programs that tests compare this project with: a Python that has PyTorch, NumPy, SciPy and
+ * SentencePiece. Nothing but tests uses them.
  *
  * @module
  */
 
 /** Python modules that tests import. */
-export const ORACLE_MODULES = ["torch", "numpy", "scipy"] as const;
+export const ORACLE_MODULES = ["torch", "numpy", "scipy", "sentencepiece"] as const;
 
 /** Debian's own Python comes second: its packages are invisible to another one in front of it. */
 const PYTHONS = ["python3", "/usr/bin/python3"] as const;

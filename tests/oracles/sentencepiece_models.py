@@ -1,8 +1,9 @@
 """Encodes and decodes texts with SentencePiece itself.
 
-Standard input is JSON: {"texts", "models"}, a model being {"train": options, "corpus": texts}, which is
-trained first, or {"model": base64}. Standard output is a list with, for every model, {"model": base64,
-"ids": ids of every text, "decoded": text of every text's ids}.
+Standard input is JSON: {"texts", "models", "sequences"}, a model being {"train": options, "corpus":
+texts}, which is trained first, or {"model": base64}, and a sequence a list of numbers below 1, which are
+scaled to ids. Standard output is a list with, for every model, {"model": base64, "ids": ids of every
+text, "decoded": text of every text's ids, "sequences": text of every sequence}.
 """
 
 import base64
@@ -13,7 +14,7 @@ import sys
 import sentencepiece
 
 
-def answer(model, texts):
+def answer(model, texts, sequences):
     if "train" in model:
         writer = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
@@ -32,8 +33,15 @@ def answer(model, texts):
         "model": base64.b64encode(proto).decode(),
         "ids": ids,
         "decoded": [processor.decode(sequence) for sequence in ids],
+        "sequences": [
+            processor.decode([int(number * len(processor)) for number in sequence])
+            for sequence in sequences
+        ],
     }
 
 
 request = json.load(sys.stdin)
-json.dump([answer(model, request["texts"]) for model in request["models"]], sys.stdout)
+json.dump(
+    [answer(model, request["texts"], request["sequences"]) for model in request["models"]],
+    sys.stdout,
+)

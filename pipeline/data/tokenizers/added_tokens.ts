@@ -26,8 +26,8 @@ export interface AddedToken {
 /** A part of a text: the id of an added token, or text between two. */
 export type Section = number | string;
 
-const WORD_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]$/u;
-const WORD_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u;
+const WORD_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const WORD_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACES_AT_END = /\p{White_Space}+$/u;
 const SPACES = /\p{White_Space}*/uy;
 

@@ -8,11 +8,11 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { gguf } from "@huggingface/gguf";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../tests/support/optional.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { CHARACTER_BYTES } from "./byte_characters.ts";
 import { MODEL_TYPE } from "./sentencepiece/model_proto.ts";
+import { llama2Pieces } from "./testing/llama2_pieces.ts";
 import { writeModelProto } from "./testing/write_model_proto.ts";
 
 /** Cases of every vocabulary. */
@@ -77,22 +77,10 @@ testUnless(
   NO_TEST_DATA,
   "LLaMA 2: all 46 cases of llama.cpp, from a SentencePiece model",
   async () => {
-    const path = join(TEST_DATA, "tokenizers/ggml-vocab-llama-spm.gguf");
-    const { metadata } = await gguf(path, { allowLocalFile: true }) as unknown as {
-      readonly metadata: Readonly<Record<string, unknown>>;
-    };
-    const tokens = metadata["tokenizer.ggml.tokens"] as string[];
-    const scores = metadata["tokenizer.ggml.scores"] as number[];
-    // The types of llama.cpp are those of SentencePiece.
-    const types = metadata["tokenizer.ggml.token_type"] as number[];
     const folder = await Deno.makeTempDir();
     try {
       const model = writeModelProto({
-        pieces: tokens.map((piece, id) => ({
-          piece,
-          score: scores[id] ?? NaN,
-          type: types[id] ?? NaN,
-        })),
+        pieces: await llama2Pieces(TEST_DATA),
         modelType: MODEL_TYPE.bpe,
         byteFallback: true,
         normalizer: { addDummyPrefix: true, removeExtraWhitespaces: false },

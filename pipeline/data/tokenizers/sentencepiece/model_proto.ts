@@ -112,6 +112,7 @@ function readPiece(reader: PbfReader): Piece {
     else if (field === 2) piece.score = reader.readFloat();
     else if (field === 3) piece.type = reader.readVarint();
   });
+  if (piece.piece === "") throw new RangeError(`an empty piece before byte ${reader.pos}`);
   return piece;
 }
 

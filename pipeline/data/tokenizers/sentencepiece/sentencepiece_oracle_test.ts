@@ -6,11 +6,14 @@
  */
 
 import assert from "node:assert/strict";
-import { testUnless } from "../../../../tests/support/optional.ts";
+import { join } from "node:path";
+import { RandomStream } from "../../../../kernels/random.ts";
+import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../../tests/support/optional.ts";
 import { findPython } from "../../../environment/oracles.ts";
 import { AWKWARD_TEXTS, randomTexts, trainingSentences } from "../testing/awkward_texts.ts";
+import { llama2Pieces } from "../testing/llama2_pieces.ts";
 import { writeModelProto } from "../testing/write_model_proto.ts";
-import { PIECE_TYPE, readModelProto } from "./model_proto.ts";
+import { MODEL_TYPE, PIECE_TYPE, readModelProto } from "./model_proto.ts";
 import { SentencePieceModel } from "./sentencepiece_model.ts";
 
 const SCRIPT =
@@ -72,11 +75,19 @@ interface Answer {
   readonly model: string;
   readonly ids: readonly (readonly number[])[];
   readonly decoded: readonly string[];
+  readonly sequences: readonly string[];
 }
 
 const python = await findPython(["sentencepiece"]);
 const missing = python === null ? "no Python with SentencePiece" : null;
 const texts = [...AWKWARD_TEXTS, ...randomTexts(400, 5), ...trainingSentences(20, 6)];
+
+/** Numbers below 1, to be scaled to ids: bytes that are no characters, control pieces, and all else. */
+const random = new RandomStream(3, "sequences");
+const sequences = Array.from(
+  { length: 200 },
+  (_, row) => Array.from({ length: 12 }, (_, index) => random.uniform(12 * row + index)),
+);
 
 testUnless(missing, "ids and texts of trained models against SentencePiece", async () => {
   const corpus = trainingSentences(500, 4);
@@ -104,23 +115,50 @@ testUnless(missing, "pieces that are not used against SentencePiece", async () =
   for (const [index, answer] of (await ask(models)).entries()) compare(answer, names[index] ?? "");
 });
 
-function compare({ model, ids }: Answer, name: string): void {
+testUnless(
+  missing ?? NO_TEST_DATA,
+  "LLaMA 2's vocabulary, as BPE and as Unigram, on WikiText and MMLU against SentencePiece",
+  async () => {
+    const pieces = await llama2Pieces(TEST_DATA);
+    const normalizer = { addDummyPrefix: true, removeExtraWhitespaces: false };
+    const models = [MODEL_TYPE.bpe, MODEL_TYPE.unigram].map((modelType) => ({
+      model: writeModelProto({ pieces, modelType, byteFallback: true, normalizer }).toBase64(),
+    }));
+    const wikitext = await Deno.readTextFile(join(TEST_DATA, "text/wikitext-2-raw/wiki.test.raw"));
+    const questions = await Deno.readTextFile(join(TEST_DATA, "eval/mmlu/dev/anatomy_dev.csv"));
+    const real = [wikitext.slice(0, 200_000), ...questions.split("\n")];
+    for (const answer of await ask(models, real)) {
+      compare(answer, "LLaMA 2", real);
+      compareDecoded(answer, "LLaMA 2", real);
+    }
+  },
+);
+
+function compare({ model, ids }: Answer, name: string, asked = texts): void {
   const ours = new SentencePieceModel(Uint8Array.fromBase64(model), name);
-  for (const [index, text] of texts.entries()) {
+  for (const [index, text] of asked.entries()) {
     assert.deepEqual(ours.encode(text), ids[index], `${name}: ${JSON.stringify(text)}`);
   }
 }
 
-function compareDecoded({ model, ids, decoded }: Answer, name: string): void {
-  const ours = new SentencePieceModel(Uint8Array.fromBase64(model), name);
-  for (const [index, list] of ids.entries()) {
+function compareDecoded(answer: Answer, name: string, asked = texts): void {
+  const ours = new SentencePieceModel(Uint8Array.fromBase64(answer.model), name);
+  const vocabSize = ours.proto.pieces.length;
+  const lists = sequences.map((numbers) => numbers.map((number) => Math.floor(number * vocabSize)));
+  const check = (list: readonly number[], wanted: string | undefined, what: string) => {
     // SentencePiece writes an unknown token as a mark of its own, not as "<unk>".
-    if (ours.unknownId !== null && list.includes(ours.unknownId)) continue;
-    assert.equal(ours.decode(list), decoded[index], `${name}: ${JSON.stringify(texts[index])}`);
+    if (ours.unknownId !== null && list.includes(ours.unknownId)) return;
+    assert.equal(ours.decode(list), wanted, `${name}: ${what}`);
+  };
+  for (const [index, list] of answer.ids.entries()) {
+    check(list, answer.decoded[index], JSON.stringify(asked[index]));
+  }
+  for (const [index, list] of lists.entries()) {
+    check(list, answer.sequences[index], list.map((id) => ours.proto.pieces[id]?.piece).join("|"));
   }
 }
 
-async function ask(models: readonly object[]): Promise<Answer[]> {
+async function ask(models: readonly object[], asked = texts): Promise<Answer[]> {
   const child = new Deno.Command(python ?? "", {
     args: [SCRIPT],
     stdin: "piped",
@@ -128,7 +166,7 @@ async function ask(models: readonly object[]): Promise<Answer[]> {
     stderr: "piped",
   }).spawn();
   const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify({ models, texts })));
+  await writer.write(new TextEncoder().encode(JSON.stringify({ models, texts: asked, sequences })));
   await writer.close();
   const { success, stdout, stderr } = await child.output();
   assert(success, new TextDecoder().decode(stderr));

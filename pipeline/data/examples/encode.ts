@@ -48,16 +48,13 @@ export function encodeMarked(
   if (learned.every(({ start, end }) => start === end)) {
     throw new BadRow("the completion is empty: there is nothing to learn");
   }
-  const open = learned.findIndex(({ isClosed }) => !isClosed);
-  if (endsWithEos && open !== -1 && open < learned.length - 1) {
-    throw new BadRow(
-      `what is learned in turn ${open + 1} does not end with a special token, so that the model ` +
-        `would not learn to stop; put {{ eos_token }} after it in the chat template (within ` +
-        `{% generation %}, where it has that), or set eos: false`,
-    );
-  }
+  const isOpen = learned.at(-1)?.isClosed === false;
+  const endless = learned.findIndex(({ isClosed, tokenBehind }, index) =>
+    !isClosed && (index < learned.length - 1 || tokenBehind !== null)
+  );
+  if (endsWithEos && endless !== -1) throw endlessTurn(endless, learned[endless]?.tokenBehind);
   const ids = encode(text);
-  const tokens = endsWithEos && open !== -1 ? withEnd(ids, eosOf(tokenizer)) : ids;
+  const tokens = endsWithEos && isOpen ? withEnd(ids, eosOf(tokenizer)) : ids;
   const targets = new Uint8Array(tokens.length);
   const offsets = learned.flatMap(({ start, end }) => [start, end]);
   const positions = positionsOf(offsets, text, ids, encode);
@@ -132,6 +129,17 @@ export function cutExample({ tokens, targets }: Example, length: number): Exampl
     );
   }
   return { tokens: tokens.subarray(0, length), targets: kept };
+}
+
+function endlessTurn(index: number, token: string | null | undefined): BadRow {
+  return new BadRow(
+    `what is learned in turn ${
+      index + 1
+    } does not end with a special token, so that the model would ` +
+      `not learn to stop; in the chat template, put ${
+        token === null || token === undefined ? "{{ eos_token }}" : `the ${token} that follows`
+      } into {% generation %}, or right behind the reply where it has none, or set eos: false`,
+  );
 }
 
 /** How many tokens two beginnings have in common. */

@@ -214,6 +214,18 @@ Deno.test("loadDataset() refuses or counts turns that the model would not learn 
     load(rows, { data: { ...open, on_bad_row: "error" } }),
     /jsonl:1: .*turn 1 does not/,
   );
+  // The end of the turn is there, but it is not learned.
+  const marks = "{% for m in messages %}{{ m.role[0] }}>{% generation %}{{ m.content }}" +
+    "{% endgeneration %}{{ eos_token }}{% endfor %}";
+  const single = [{ messages: TURNS.slice(1, 2) }];
+  await refuses(
+    load(single, { data: { template: { chat: marks } } }),
+    /jsonl:1: .*turn 1 does not end .* put the <\|end\|> that follows into \{% generation %\}/,
+  );
+  assert.deepEqual(
+    shown(await load(single, { data: { template: { chat: marks }, eos: false } })),
+    ["a>⟦Ho⟧"],
+  );
   const careless = await load(rows, { data: { ...open, eos: false } });
   assert.deepEqual(shown(careless), ["u>Hi\na>⟦Ho\n⟧u>1\na>⟦2\n⟧", "u>Hi\na>⟦Ho\n⟧"]);
 });

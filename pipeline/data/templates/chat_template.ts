@@ -183,7 +183,8 @@ export class ChatTemplate {
   #closed(text: string, { start, end }: Span): LearnedSpan {
     const spoken = text.slice(start, end).trimEnd();
     const isClosed = this.#files.specialTokens.some((token) => spoken.endsWith(token));
-    return { start, end: isClosed ? start + spoken.length : end, isClosed };
+    const tokenBehind = isClosed ? null : this.#tokenAt(text, end)?.trimStart() ?? null;
+    return { start, end: isClosed ? start + spoken.length : end, isClosed, tokenBehind };
   }
 
   #text({ messages, extra }: ConversationSample, count: number, asksForReply: boolean): string {

@@ -12,6 +12,8 @@ export interface LearnedSpan {
   readonly end: number;
   /** Whether it ends with a token that ends a turn, and so tells a model to stop. */
   readonly isClosed: boolean;
+  /** The special token right behind it, which is not learned; null if there is none. */
+  readonly tokenBehind: string | null;
 }
 
 /** See the module documentation. */
@@ -28,7 +30,7 @@ export function markCompletion(prompt: string, completion: string): MarkedText {
   const text = prompt + completion;
   return {
     text,
-    learned: [{ start: prompt.length, end: text.length, isClosed: false }],
+    learned: [{ start: prompt.length, end: text.length, isClosed: false, tokenBehind: null }],
     hasSpecialTokens: false,
   };
 }
@@ -36,6 +38,8 @@ export function markCompletion(prompt: string, completion: string): MarkedText {
 /** The same text, learned whole. */
 export function learnAll(marked: MarkedText): MarkedText {
   const { text, learned } = marked;
-  const isClosed = learned.at(-1)?.end === text.length && learned.at(-1)?.isClosed === true;
-  return { ...marked, learned: [{ start: 0, end: text.length, isClosed }] };
+  const last = learned.at(-1);
+  const isClosed = last?.end === text.length && last.isClosed;
+  const tokenBehind = last?.tokenBehind ?? null;
+  return { ...marked, learned: [{ start: 0, end: text.length, isClosed, tokenBehind }] };
 }

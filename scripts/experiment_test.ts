@@ -51,7 +51,13 @@ const FAILING = {
 
 Deno.test("--help shows the options of each command", async () => {
   for (
-    const [name, option] of [["experiment", "--fail-fast"], ["plan", "--set"], ["table", "--check"]]
+    const [name, option] of [
+      ["experiment", "--fail-fast"],
+      ["plan", "--set"],
+      ["table", "--check"],
+      ["compare", "--format"],
+      ["serve", "--port"],
+    ]
   ) {
     const { code, stdout, stderr } = await runScript(name ?? "", ["--help"]);
     assert.equal(code, 0);

@@ -125,6 +125,22 @@ Deno.test("a greedy continuation is one for the harness, and any other is none",
   assert.equal(readByHarness(second!, context.length)[1], false);
 });
 
+Deno.test("a drawn token has its own log-probability, and not that of the likeliest", async () => {
+  await using server = await startServer();
+  const row = (await logSoftmax(server.engine.model, PROMPTS[0]!)).at(-1)!;
+  const best = Math.max(...row);
+  const found: number[] = [];
+  for (let seed = 0; seed < 4; seed++) {
+    const body = { prompt: PROMPTS[0], max_tokens: 1, temperature: 2, logprobs: 1, seed };
+    const { json } = await server.post("/v1/completions", body);
+    const { tokens, token_logprobs: [score] } = json.choices[0].logprobs;
+    assert.equal(tokens.length, 1);
+    assert.ok(row.some((value) => Math.abs(value - score) < 1e-9));
+    found.push(score);
+  }
+  assert.ok(found.some((score) => score < best - 0.1), `${found}`);
+});
+
 Deno.test("a token that ends the text is among the log-probabilities", async () => {
   // The harness drops the last one: without it, a token of the continuation would be lost.
   await using plain = await startServer();

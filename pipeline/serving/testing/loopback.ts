@@ -25,14 +25,17 @@ export const tokenizer: Tokenizer = new Tokenizer(files.tokenizer, files.config)
 export const POSITIONS = 64;
 
 /** Weights do not depend on the device. */
-export async function randomModel(device: Device = new ReferenceDevice()): Promise<LanguageModel> {
+export async function randomModel(
+  device: Device = new ReferenceDevice(),
+  positions: number = POSITIONS,
+): Promise<LanguageModel> {
   const config = parseConfig({
     hidden_size: 16,
     intermediate_size: 12,
     num_hidden_layers: 2,
     num_attention_heads: 2,
     vocab_size: tokenizer.vocabSize,
-    max_position_embeddings: POSITIONS,
+    max_position_embeddings: positions,
   }, "test");
   return await loadLanguageModel(device, new RandomModel(config, 1, 0.5));
 }

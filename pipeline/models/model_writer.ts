@@ -4,7 +4,8 @@
  * @module
  */
 
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { statOrNull } from "../formats/files.ts";
 import { INDEX_FILE, SINGLE_FILE, type TensorSource } from "../formats/hugging_face.ts";
 import { SafetensorsWriter, type TensorValues } from "../formats/safetensors.ts";
 import { DTYPE_BYTES, elementCount } from "../formats/safetensors_header.ts";
@@ -19,6 +20,11 @@ const COMPANIONS = [
   "tokenizer_config.json",
   "special_tokens_map.json",
   "tokenizer.model",
+  "original/tokenizer.model",
+  "vocab.json",
+  "merges.txt",
+  "encoder.json",
+  "vocab.bpe",
   "generation_config.json",
   "chat_template.jinja",
 ];
@@ -130,12 +136,14 @@ export class ModelWriter implements Disposable {
     }
     await this.#writeJson("config.json", config);
     if (companionsFrom === undefined) return;
-    for (const companion of COMPANIONS) {
-      try {
-        await Deno.copyFile(join(companionsFrom, companion), join(this.#folder, companion));
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
+    const tiktoken = [...Deno.readDirSync(companionsFrom)].map(({ name }) => name)
+      .filter((name) => name.endsWith(".tiktoken"));
+    for (const companion of [...COMPANIONS, ...tiktoken]) {
+      const from = join(companionsFrom, companion);
+      if (statOrNull(from) === null) continue;
+      const to = join(this.#folder, companion);
+      await Deno.mkdir(dirname(to), { recursive: true });
+      await Deno.copyFile(from, to);
     }
   }
 

@@ -141,3 +141,13 @@ Deno.test("ModelWriter copies the tokenizer of the model it comes from", () =>
     await written(to, [tensor("a", 1)]).finish({}, from);
     assert.deepEqual(fileNames(to), ["config.json", "model.safetensors", "tokenizer.json"]);
   }));
+
+Deno.test("ModelWriter copies tokenizers of every kind, also from a folder below", () =>
+  withFolder(async (folder) => {
+    const [from, to] = [join(folder, "from"), join(folder, "to")];
+    for (const path of [from, to, join(from, "original")]) Deno.mkdirSync(path);
+    const files = ["merges.txt", "original/tokenizer.model", "qwen.tiktoken", "vocab.json"];
+    for (const file of files) Deno.writeTextFileSync(join(from, file), file);
+    await written(to, [tensor("a", 1)]).finish({}, from);
+    for (const file of files) assert.equal(Deno.readTextFileSync(join(to, file)), file);
+  }));

@@ -163,7 +163,8 @@ def mmlu(rng, index):
 def page(rng, index):
     return {
         "page": f" \n = {words(rng, 1, 2)} = \n \n The \" {words(rng, 1, 2)} \" of 1 @,@ 000 @.@ 5 men ( {words(rng, 1, 2)} ) , "
-        f"it 's s ' N 7 \u00b0 C ; well @-@ made ! \n = = {words(rng, 1, 1)} = = \n é {words(rng, index, index + 3)} . \n"
+        f"it 's s ' N 7 \u00b0 C ; well @-@ made ! \n = = {words(rng, 1, 1)} = = \n = = = [ {words(rng, 1, 1)} ] = = = \n "
+        f"= = = = a : b ? {{ c }} = = = = \n N 's ' d ' é {words(rng, index, index + 3)} . \n"
     }
 
 
@@ -370,6 +371,16 @@ doc_to_choice: {one: A, two: B, three: C, four: D}
 doc_to_target: answer
 target_delimiter: ""
 """,
+    "filled": """
+dataset_path: invented
+output_type: multiple_choice
+validation_split: validation
+doc_to_text: "{{answer % 4}}"
+doc_to_choice: choices
+doc_to_target: "{{question|trim}}"
+gen_prefix: "Then"
+target_delimiter: "~"
+""",
     "likelihood": """
 dataset_path: invented
 output_type: loglikelihood
@@ -432,6 +443,7 @@ def invented_cases():
         yield ask("prefixed", None, shots, splits, source=INVENTED_TASKS["prefixed"])
     yield ask("likelihood", None, 1, splits, source=INVENTED_TASKS["likelihood"])
     splits = {"validation": rows(mmlu, 6, 13)}
+    yield ask("filled", None, 2, splits, source=INVENTED_TASKS["filled"])
     yield ask("examples_differ", None, 3, splits, source=INVENTED_TASKS["examples_differ"])
     splits = {"test": rows(gsm8k, 6, 14)}
     yield ask("voted", None, 2, splits, source=INVENTED_TASKS["voted"])

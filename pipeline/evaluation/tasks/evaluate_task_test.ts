@@ -30,6 +30,9 @@ const ROWS = [
   { question: "q2", choices: ["é", "bb"], label: 1 },
 ];
 
+/** Two characters of four bytes each, which are four units in JavaScript, and three of one byte. */
+const SMILES = { question: "q3", choices: ["🙂🙂", "ccc"], label: 1 };
+
 interface Setting {
   readonly task?: string;
   readonly rows?: readonly object[];
@@ -100,6 +103,11 @@ Deno.test("a uniform model takes the first of equal choices, and the longest by 
   // By character "aa" and "bb" win; by byte "é" is as long as "bb", and first.
   assert.equal(value(evaluated, "acc_norm,none"), 2 / 3);
   assert.equal(value(evaluated, "acc_bytes,none"), 1 / 3);
+  const smiles = (await evaluate({ rows: [SMILES] })).evaluated;
+  assert.deepEqual(
+    [value(smiles, "acc_norm,none"), value(smiles, "acc_bytes,none")],
+    [1, 0],
+  );
 });
 
 Deno.test("a model that knows the answers is right, whatever the order of answers", async () => {

@@ -50,6 +50,17 @@ Deno.test("18.0 is not 18 for exact_match", () => {
   assert.equal(exactMatch(["... \n#### 1,080"], "$1080.", metric), 1);
 });
 
+Deno.test("exact_match ignores what it is told to, on both sides", () => {
+  const same = (left: string, right: string, settings: object) =>
+    exactMatch([left], right, { metric: "exact_match", ...settings }) === 1;
+  assert.ok(!same("Yes", "yes", {}));
+  assert.ok(same("Yes", "yES", { ignore_case: true }));
+  assert.ok(same("a-b!", "a b".replace(" ", ""), { ignore_punctuation: true }));
+  assert.ok(!same("a b", "ab", { ignore_punctuation: true }));
+  assert.ok(same("a1", "2a", { ignore_numbers: true }));
+  assert.ok(same("X y", "y", { regexes_to_ignore: ["^x", "(?i)x", " "] }));
+});
+
 Deno.test("Commonsense170K: the answer after its trigger, or the first one anywhere", () => {
   const [pyreft] = buildFilters(task("commonsense_arc_easy"));
   assert.equal(pyreft?.apply(["the correct answer is answer3\n"]), "answer3");

@@ -9,10 +9,12 @@
  */
 
 import { join } from "node:path";
+import { statOrNull } from "../formats/files.ts";
 import { readEvaluation, readSamples } from "../evaluation/tasks/sample_files.ts";
 import type { CellResult, Results, StageRecordResult } from "../graph/results.ts";
 import type { Artifact } from "../graph/stage.ts";
 import type { Store } from "../graph/store.ts";
+import { listFiles } from "../graph/store_files.ts";
 import { fileTime, harnessResults, sanitizeModelName } from "./harness_results.ts";
 import { sampleHashes, sampleLine, taskHash } from "./harness_samples.ts";
 
@@ -49,20 +51,35 @@ export function evaluatedModel(results: Results, { cell, id }: Evaluation): stri
   return `${results.name}:${cell.index}/${id.slice(id.indexOf(".") + 1)}`;
 }
 
-/** Writes the files of all evaluations of a run that have items; replaces those of an earlier one. */
+/**
+ * Writes the files of all evaluations of a run that have items, unless they are there already, and
+ * removes those of other results.
+ */
 export async function writeHarnessFolder(
   runFolder: string,
   results: Results,
   store: Pick<Store, "artifact">,
 ): Promise<void> {
   const root = join(runFolder, HARNESS_FOLDER);
-  await Deno.remove(root, { recursive: true }).catch((error) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  });
+  /** Times in the names of files, by folder. */
+  const current = new Map<string, Set<string>>();
   for (const evaluation of await evaluationsOf(results, store)) {
     const model = evaluatedModel(results, evaluation);
-    const folder = join(root, sanitizeModelName(model));
-    await writeEvaluation(folder, model, evaluation, results);
+    const folder = sanitizeModelName(model);
+    const time = fileTime(new Date(evaluation.result.created));
+    current.set(folder, (current.get(folder) ?? new Set()).add(time));
+    // Written last: where it is, all are.
+    const isThere = statOrNull(join(root, folder, `results_${time}.json`)) !== null;
+    if (!isThere) await writeEvaluation(join(root, folder), model, evaluation, results);
+  }
+  if (statOrNull(root) === null) return;
+  for (const path of await listFiles(root)) {
+    const [folder = "", file = ""] = path.split("/");
+    const time = file.slice(file.lastIndexOf("_") + 1).replace(/\.jsonl?$/, "");
+    if (current.get(folder)?.has(time) !== true) await Deno.remove(join(root, path));
+  }
+  for await (const { name } of Deno.readDir(root)) {
+    if (!current.has(name)) await Deno.remove(join(root, name), { recursive: true });
   }
 }
 

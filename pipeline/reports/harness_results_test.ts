@@ -246,15 +246,23 @@ Deno.test("the folder of a run gets the files of its evaluations, once for each 
     };
     const root = join(folder, HARNESS_FOLDER, "balance__0__tuned");
     await Deno.mkdir(root, { recursive: true });
-    await Deno.writeTextFile(join(root, "results_old.json"), "{}");
-    for (let turn = 0; turn < 2; turn++) await writeHarnessFolder(folder, results, store);
-    const names = [...Deno.readDirSync(root)].map(({ name }) => name).sort();
     const time = "2026-03-01T10-22-00.456000";
+    await Deno.writeTextFile(join(root, "results_old.json"), "{}");
+    // Left by an interruption: what is written last is missing.
+    await Deno.writeTextFile(join(root, `samples_two_${time}.jsonl`), "{");
+    await Deno.mkdir(join(folder, HARNESS_FOLDER, "other"));
+    await writeHarnessFolder(folder, results, store);
+    const path = join(root, `results_${time}.json`);
+    const written = Deno.readTextFileSync(path);
+    await Deno.writeTextFile(path, "there already");
+    await writeHarnessFolder(folder, results, store);
+    assert.equal(Deno.readTextFileSync(path), "there already");
+    const names = [...Deno.readDirSync(root)].map(({ name }) => name).sort();
     assert.deepEqual(names, [`results_${time}.json`, `samples_two_${time}.jsonl`]);
     assert.deepEqual([...Deno.readDirSync(join(folder, HARNESS_FOLDER))].length, 1);
     const lines = Deno.readTextFileSync(join(root, names[1]!));
     assert.equal(lines, `${sampleLine(CHOICE, sampleHashes(CHOICE))}\n`);
-    const json = JSON.parse(Deno.readTextFileSync(join(root, names[0]!)));
+    const json = JSON.parse(written);
     assert.deepEqual(json.task_hashes, { two: taskHash([sampleHashes(CHOICE)]) });
     assert.equal(json.date, 1772360430.456);
   } finally {

@@ -142,3 +142,21 @@ Deno.test("batchAt() gives steps rows of similar length, in an order of its own 
   assert.notDeepEqual(epoch(0, 1), epoch(0, 2));
   assert.deepEqual(epoch(0, 1), epoch(0, 1));
 });
+
+Deno.test("batchAt() does not take the order of other groups for its own", () => {
+  const dataset: Dataset = {
+    size: 16,
+    length: 16,
+    tokens: 16 * 17 / 2,
+    example: (index) => ({
+      tokens: new Uint32Array(index + 1),
+      targets: new Uint8Array(index + 1),
+    }),
+  };
+  const lengths = (groups: { groupRows?: number }) =>
+    batchAt(dataset, { batchSize: 16, seed: 1, shuffle: true, step: 0, ...groups })
+      .map(({ tokens }) => tokens.length);
+  const [plain, grouped] = [lengths({}), lengths({ groupRows: 16 })];
+  assert.deepEqual(grouped, plain.toSorted((left, right) => right - left));
+  assert.deepEqual(lengths({}), plain);
+});

@@ -131,3 +131,14 @@ Deno.test("shorter rows take no memory but for their recordings, and give it bac
   assert.deepEqual(device.memory(), before, "the reference device needs no scratch memory");
   device.close();
 });
+
+Deno.test("shorter rows may be recorded before the longest, whose memory they share", async () => {
+  const device = new ReferenceDevice();
+  const batch = await fullModel(device, {}, { batchSize: 1, length: LENGTH });
+  const rows = [examplesOf([20], LENGTH).example(0)];
+  const fitting = new RowLengths(batch).fitting(rows);
+  assert.equal(fitting.length, 32);
+  assert.equal(fitting.forwardBackward.label, "forward and backward");
+  assert.equal(fitting.forward.label, "forward");
+  device.close();
+});

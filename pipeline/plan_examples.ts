@@ -59,12 +59,12 @@ export async function planExamples(
   for (const stage of plan.stages) {
     const parameters = TRAINING.safeParse(stage.identity.parameters);
     if (!parameters.success) continue;
-    const folder = await tokenizerFolder(stage, plan, store, options.hub);
+    const { model, folder } = await tokenizerOrigin(stage, plan, store, options.hub);
     for (const key of ["data", "evaluation"] as const) {
       const data = parameters.data[key];
       if (data === undefined) continue;
       const { length } = parameters.data;
-      const identity = JSON.stringify([key, data, length, folder]);
+      const identity = JSON.stringify([key, data, length, model]);
       const stages: string[] = sets.get(identity)?.stages ?? [];
       stages.push(labels.get(stage.key) ?? stage.id);
       const make = () => firstExamples({ stages, key, data, length, folder }, stage, plan, options);
@@ -138,32 +138,37 @@ function shownExample(
   return { place, tokens: tokens.length, learned, pieces };
 }
 
-/**
- * The folder that a stage will have its tokenizer from: the nearest result above it that has one, or
- * the model that one of these stages reads. Null if it does not exist yet.
- */
-async function tokenizerFolder(
+/** Where a stage will have its tokenizer from. */
+interface TokenizerOrigin {
+  /** The model that the stages above begin with: a reference, or the key of a stage that makes it. */
+  readonly model: string;
+  /** Null if it does not exist yet. */
+  readonly folder: string | null;
+}
+
+/** The nearest result above a stage that has a tokenizer, or else the model that these begin with. */
+async function tokenizerOrigin(
   stage: PlannedStage,
   plan: Plan,
   store: Store,
   hub: HubOptions | undefined,
-): Promise<string | null> {
-  if ((await store.inspect(stage.key)).state === "complete") {
-    const { folder } = await store.artifact(stage.key);
-    if (hasTokenizer(folder)) return folder;
+): Promise<TokenizerOrigin> {
+  let folder: string | null = null;
+  for (let here = stage;;) {
+    const { key, identity: { sources: { model }, upstream: [from] } } = here;
+    if (folder === null && (await store.inspect(key)).state === "complete") {
+      const result = await store.artifact(key);
+      if (hasTokenizer(result.folder)) folder = result.folder;
+    }
+    if (model !== undefined) {
+      const reference = model.pinned ?? model.reference;
+      folder ??= (await resolveSource(reference, plan.experiment.folder, hub))[0] ?? null;
+      return { model: reference, folder };
+    }
+    const above = plan.stages.find((other) => other.key === from);
+    if (above === undefined) return { model: key, folder };
+    here = above;
   }
-  const { sources, upstream: [from] } = stage.identity;
-  const model = sources["model"];
-  if (model !== undefined) {
-    const [folder] = await resolveSource(
-      model.pinned ?? model.reference,
-      plan.experiment.folder,
-      hub,
-    );
-    return folder ?? null;
-  }
-  const above = plan.stages.find(({ key }) => key === from);
-  return above === undefined ? null : await tokenizerFolder(above, plan, store, hub);
 }
 
 function hasTokenizer(folder: string): boolean {

@@ -77,7 +77,9 @@ function leavesOf(value: unknown, path = "", leaves = new Map<string, string>())
       leavesOf(below, path === "" ? key : `${path}.${key}`, leaves);
     }
   } else if (value !== undefined) {
-    leaves.set(path, typeof value === "string" ? value : JSON.stringify(value));
+    // Templates have several lines; a reason has one.
+    const isPlain = typeof value === "string" && !value.includes("\n");
+    leaves.set(path, isPlain ? value : JSON.stringify(value));
   }
   return leaves;
 }

@@ -28,6 +28,10 @@ Deno.test("explainRun() names parameters that changed, came and went", () => {
     explain(quantizer({ method: "rtn", bits: 4, symmetric: true }), BASE),
     "quantizer.symmetric added as true, quantizer.group_size removed (was 64)",
   );
+  assert.equal(
+    explain(quantizer({ method: "rtn", bits: 4, group_size: 64, prompt: "a\nb" }), BASE),
+    'quantizer.prompt added as "a\\nb"',
+  );
 });
 
 Deno.test("explainRun() names seed, device, version and upstream", () => {

@@ -26,8 +26,11 @@ export interface AddedToken {
 /** A part of a text: the id of an added token, or text between two. */
 export type Section = number | string;
 
-const WORD_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
-const WORD_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+/**
+ * Tested on one character: V8 finds no match of `/[\p{L}]$/u` in a character beyond U+FFFF, because it
+ * begins one code unit before the end.
+ */
+const WORD_CHARACTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACES_AT_END = /\p{White_Space}+$/u;
 const SPACES = /\p{White_Space}*/uy;
 
@@ -84,8 +87,8 @@ export class AddedTokens {
 }
 
 function isWithinWord(text: string, start: number, end: number): boolean {
-  return WORD_END.test(text.slice(Math.max(0, start - 2), start)) ||
-    WORD_START.test(text.slice(end, end + 2));
+  const [before = ""] = [...text.slice(Math.max(0, start - 2), start)].reverse();
+  return WORD_CHARACTER.test(before) || WORD_CHARACTER.test(text.slice(end, end + 2));
 }
 
 function endOfSpaces(text: string, start: number): number {

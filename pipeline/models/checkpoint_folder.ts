@@ -105,7 +105,9 @@ function quantizationOf(folder: string): Quantization | null {
   const file = join(folder, "config.json");
   const json = readJson(file, "a model folder")["quantization_config"];
   if (typeof json === "object" && json !== null) {
-    return { method: (json as { quant_method?: unknown }).quant_method, json, file };
+    const { quant_method, method } = json as { quant_method?: unknown; method?: unknown };
+    // GPTQModel writes both.
+    return { method: quant_method ?? method, json, file };
   }
   const gptqFile = join(folder, GPTQ_CONFIG_FILE);
   const gptq = readJsonOrNull(gptqFile);

@@ -102,7 +102,10 @@ Deno.test("readTable() reads Parquet as JSON values", async () => {
       /^t\.parquet: not a readable Parquet file/,
     );
   }
-  assert.match(await read("t.parquet", "hello, this is text"), /t\.parquet: not a readable Parquet/);
+  assert.match(
+    await read("t.parquet", "hello, this is text"),
+    /t\.parquet: not a readable Parquet/,
+  );
 });
 
 Deno.test("readTable() reads lists of structures in Parquet", async () => {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import fc from "fast-check";
 import { UserError } from "../errors.ts";
+import { trainByteLevelBpe } from "./byte_level_bpe.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../tests/support/optional.ts";
 
@@ -69,6 +70,98 @@ Deno.test("Tokenizer refuses a post-processor that adds tokens it lacks", () => 
   assert.deepEqual([...tokenizer.encodeWithoutSpecialTokens("a")], [1]);
 });
 
+Deno.test("Tokenizer refuses, with its name, what a vocabulary without unknown token cannot spell", () => {
+  const model = { ...WHOLE_TEXT_BPE.model, unk_token: null };
+  const tokenizer = new Tokenizer({ ...WHOLE_TEXT_BPE, model }, {}, "m/tokenizer.json");
+  assert.throws(
+    () => tokenizer.encode("ab\u{1f600}"),
+    (error) =>
+      error instanceof UserError &&
+      /^m\/tokenizer.json: the vocabulary cannot spell "\u{1f600}" and has no unk/u.test(
+        error.message,
+      ),
+  );
+  assert.equal(tokenizer.unknownId, null);
+});
+
+Deno.test("Tokenizer counts unknown tokens", () => {
+  const tokenizer = new Tokenizer(WHOLE_TEXT_BPE, {});
+  assert.equal(tokenizer.unknownCount, 0);
+  tokenizer.encode("axbx");
+  tokenizer.encodeWithoutSpecialTokens("x");
+  assert.deepEqual([tokenizer.unknownId, tokenizer.unknownCount], [0, 3]);
+});
+
+/** BOS before and EOS after every text. */
+const SURROUNDED = {
+  ...WHOLE_TEXT_BPE,
+  added_tokens: [
+    { id: 12, content: "<s>", special: true },
+    { id: 13, content: "</s>", special: true },
+  ],
+  post_processor: {
+    type: "TemplateProcessing",
+    single: [
+      { SpecialToken: { id: "<s>" } },
+      { Sequence: { id: "A" } },
+      { SpecialToken: { id: "</s>" } },
+    ],
+    special_tokens: { "<s>": { ids: [12] }, "</s>": { ids: [13] } },
+  },
+};
+const ROLES = { bos_token: "<s>", eos_token: "</s>" };
+
+Deno.test("Tokenizer puts BOS before texts as its files say, or as it is asked", () => {
+  const tokenizer = new Tokenizer(SURROUNDED, ROLES);
+  assert.equal(tokenizer.addsBos, true);
+  assert.deepEqual([...tokenizer.encode("ab")], [12, 5, 13]);
+  assert.deepEqual([...tokenizer.encode("ab", { addBos: false })], [5]);
+  assert.deepEqual([...tokenizer.encode("ab", { addBos: true })], [12, 5]);
+  const bare = new Tokenizer({ ...SURROUNDED, post_processor: null }, ROLES);
+  assert.equal(bare.addsBos, false);
+  assert.deepEqual([...bare.encode("ab", { addBos: true })], [12, 5]);
+  assert.throws(
+    () => new Tokenizer(WHOLE_TEXT_BPE).encode("ab", { addBos: true }),
+    /begin with BOS, but the folder names none/,
+  );
+});
+
+Deno.test("Tokenizer follows the class of LLaMA's tokenizer where it overrules the file", () => {
+  const encode = (
+    config: object,
+  ) => [...new Tokenizer(SURROUNDED, { ...ROLES, tokenizer_class: "LlamaTokenizer", ...config })
+    .encode("ab")];
+  assert.deepEqual(encode({}), [12, 5]);
+  assert.deepEqual(encode({ add_bos_token: false, add_eos_token: true }), [5, 13]);
+  assert.deepEqual(encode({ tokenizer_class: "PreTrainedTokenizerFast" }), [12, 5, 13]);
+});
+
+Deno.test("Tokenizer finds special tokens within texts, and leaves them out of texts if asked", () => {
+  const tokenizer = new Tokenizer(SURROUNDED, ROLES);
+  const ids = tokenizer.encodeWithoutSpecialTokens("ab</s><s>a");
+  assert.deepEqual([...ids], [5, 13, 12, 1]);
+  assert.equal(tokenizer.decode(ids), "ab</s><s>a");
+  assert.equal(tokenizer.decode(ids, { skipSpecialTokens: true }), "aba");
+});
+
+Deno.test("Tokenizer of bytes spells any text, however long, and gives it back", () => {
+  const files = trainByteLevelBpe(["low lower lowest newest"], { vocabSize: 270 });
+  const tokenizer = new Tokenizer(files.tokenizer, files.config);
+  const roundTrip = (text: string) =>
+    tokenizer.decode(tokenizer.encode(text), { skipSpecialTokens: true });
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      assert.equal(roundTrip(text), text.toWellFormed());
+    }),
+    { seed: 3, numRuns: 300 },
+  );
+  for (const text of ["low", " ", "\u4e2d", "\u{1f999}\ufeff"]) {
+    const long = text.repeat(200_000 / text.length);
+    assert.equal(roundTrip(long), long);
+  }
+  assert.equal(roundTrip("a\ud800b"), "a\ufffdb");
+});
+
 Deno.test("Tokenizer.open() refuses missing and broken files", async () => {
   const folder = await Deno.makeTempDir();
   const write = (name: string, text: string) => Deno.writeTextFileSync(join(folder, name), text);
@@ -91,6 +184,8 @@ Deno.test("Tokenizer.open() refuses missing and broken files", async () => {
     refuses(/not a usable tokenizer.json/);
     write("tokenizer.json", JSON.stringify(WHOLE_TEXT_BPE));
     assert.equal(Tokenizer.open(folder).bosId, null);
+    write("tokenizer_config.json", '{"added_tokens_decoder": {"20": {"content": "<pad>"}}}');
+    assert.deepEqual([...Tokenizer.open(folder).encode("a<pad>")], [1, 20]);
     write("tokenizer_config.json", "nothing");
     refuses(/tokenizer_config.json: not JSON/);
   } finally {

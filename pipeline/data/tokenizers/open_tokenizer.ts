@@ -28,15 +28,20 @@ const GPT2_FILES = [["vocab.json", "merges.txt"], ["encoder.json", "vocab.bpe"]]
  */
 export function openTokenizer(folder: string): TokenizerBackend {
   const config = readTokenizerConfig(folder);
+  const added = readAddedTokens(folder, config);
   const path = join(folder, "tokenizer.json");
-  const json = readJsonOrNull(path);
-  if (json !== null) return new JsonTokenizer(json as TokenizerJson, config, path);
+  const json: TokenizerJson | null = readJsonOrNull(path);
+  if (json !== null) {
+    const known = json.added_tokens ?? [];
+    const contents = new Set(known.map(({ content }) => content));
+    const added_tokens = [...known, ...added.filter(({ content }) => !contents.has(content))];
+    return new JsonTokenizer({ ...json, added_tokens }, config, path);
+  }
 
   for (const file of [...BINARY_FILES, ...tiktokenFiles(folder)]) {
     const path = join(folder, file);
     if (statOrNull(path) === null) continue;
     const bytes = Deno.readFileSync(path);
-    const added = readAddedTokens(folder, config);
     return isTiktoken(bytes) || file.endsWith(".tiktoken")
       ? openTiktoken(bytes, config, added, path)
       : new SentencePieceTokenizer(bytes, config, added, path);
@@ -52,7 +57,6 @@ export function openTokenizer(folder: string): TokenizerBackend {
           `${vocabulary === null ? vocabularyFile : mergesFile}; the tokenizer needs both`,
       );
     }
-    const added = readAddedTokens(folder, config);
     return openGpt2Files(vocabulary, merges, config, added, join(folder, vocabularyFile));
   }
   throw new UserError(

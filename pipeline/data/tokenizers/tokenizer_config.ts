@@ -27,8 +27,8 @@ export function readTokenizerConfig(folder: string): TokenizerConfig {
 }
 
 /**
- * Tokens that a folder without `tokenizer.json` adds to its vocabulary: `added_tokens.json` and
- * `added_tokens_decoder` of the configuration.
+ * Tokens that a folder adds to its vocabulary: `added_tokens.json` and `added_tokens_decoder` of the
+ * configuration.
  *
  * @throws {UserError} If a file is not a JSON object, or an id is none.
  */
@@ -66,8 +66,8 @@ export function rolesOf(
     const id = typeof content === "string" ? idOf(content) : undefined;
     if (id === undefined) {
       throw new UserError(
-        `${name}: tokenizer_config.json has ${role} ${JSON.stringify(content)}, which is not in ` +
-          `the vocabulary`,
+        `${name}: tokenizer_config.json or special_tokens_map.json has ${role} ` +
+          `${JSON.stringify(content)}, which is not in the vocabulary`,
       );
     }
     return id;

@@ -10,7 +10,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../../tests/support/optional.ts";
+import { findPython } from "../../../environment/oracles.ts";
 import { Tokenizer } from "../../tokenizer.ts";
+import { readModelProto } from "../sentencepiece/model_proto.ts";
+import { askSentencePiece } from "../testing/ask_sentencepiece.ts";
+import { trainingSentences } from "../testing/awkward_texts.ts";
 import fingerprints from "../testing/crate_fingerprints.json" with { type: "json" };
 import { fingerprint } from "../testing/fingerprint.ts";
 import { CASE_TEXTS, tokenizerCases } from "../testing/tokenizer_cases.ts";

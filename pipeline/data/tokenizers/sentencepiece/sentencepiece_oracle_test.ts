@@ -10,14 +10,12 @@ import { join } from "node:path";
 import { RandomStream } from "../../../../kernels/random.ts";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../../tests/support/optional.ts";
 import { findPython } from "../../../environment/oracles.ts";
+import { type Answer, askSentencePiece } from "../testing/ask_sentencepiece.ts";
 import { AWKWARD_TEXTS, randomTexts, trainingSentences } from "../testing/awkward_texts.ts";
 import { llama2Pieces } from "../testing/llama2_pieces.ts";
 import { writeModelProto } from "../testing/write_model_proto.ts";
 import { MODEL_TYPE, PIECE_TYPE, readModelProto } from "./model_proto.ts";
 import { SentencePieceModel } from "./sentencepiece_model.ts";
-
-const SCRIPT =
-  new URL("../../../../tests/oracles/sentencepiece_models.py", import.meta.url).pathname;
 
 const SETTINGS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "BPE as LLaMA's": {
@@ -70,13 +68,6 @@ const SETTINGS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     treat_whitespace_as_suffix: true,
   },
 };
-
-interface Answer {
-  readonly model: string;
-  readonly ids: readonly (readonly number[])[];
-  readonly decoded: readonly string[];
-  readonly sequences: readonly string[];
-}
 
 const python = await findPython(["sentencepiece"]);
 const missing = python === null ? "no Python with SentencePiece" : null;
@@ -158,17 +149,6 @@ function compareDecoded(answer: Answer, name: string, asked = texts): void {
   }
 }
 
-async function ask(models: readonly object[], asked = texts): Promise<Answer[]> {
-  const child = new Deno.Command(python ?? "", {
-    args: [SCRIPT],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify({ models, texts: asked, sequences })));
-  await writer.close();
-  const { success, stdout, stderr } = await child.output();
-  assert(success, new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout));
+function ask(models: readonly object[], asked = texts): Promise<Answer[]> {
+  return askSentencePiece(python ?? "", { models, texts: asked, sequences });
 }

@@ -36,9 +36,12 @@ export function logProbabilities(
   const shown = tokens.map((token) => texts.of(token));
   const offsets: number[] = [];
   let offset = 0;
-  for (const { text, isSpecial } of shown) {
+  let isOpening = true;
+  for (const { text, opening, isSpecial } of shown) {
     offsets.push(offset);
-    if (!isSpecial) offset += [...text].length;
+    if (isSpecial) continue;
+    offset += [...isOpening ? opening : text].length;
+    isOpening = false;
   }
   const scores = tokens.map((_, index) => index === 0 ? null : places[index - 1] ?? null);
   return {

@@ -13,6 +13,8 @@ const ANCHOR = "a";
 export interface TokenText {
   /** What it adds to a text; special tokens have their name. */
   readonly text: string;
+  /** What it adds where nothing is before it: decoders of SentencePiece take a space away. */
+  readonly opening: string;
   /** Whether texts are shown without it. */
   readonly isSpecial: boolean;
 }
@@ -51,7 +53,8 @@ export class TokenTexts {
     if (found === undefined) {
       const skipped = this.#tokenizer.decode([...this.#anchor, id], { skipSpecialTokens: true });
       const text = this.#textOf(id);
-      found = { text, isSpecial: text !== "" && skipped === this.#anchorText };
+      const opening = this.#tokenizer.decode([id]);
+      found = { text, opening, isSpecial: text !== "" && skipped === this.#anchorText };
       this.#texts.set(id, found);
     }
     return found;

@@ -49,9 +49,16 @@ const completionSchema = z.strictObject({
   best_of: neutral(1),
 });
 
+const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
+
+const content = z.union([
+  z.string(),
+  z.array(textPart).transform((parts) => parts.map(({ text }) => text).join("")),
+], { error: "wanted a text, or a list of parts of the type text" });
+
 const chatSchema = z.strictObject({
   ...common,
-  messages: z.array(z.looseObject({ role: z.string(), content: z.string() })).min(1),
+  messages: z.array(z.looseObject({ role: z.string(), content })).min(1),
   max_tokens: nullable(z.int().min(1)),
   max_completion_tokens: nullable(z.int().min(1)),
 });

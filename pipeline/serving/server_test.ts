@@ -77,6 +77,10 @@ Deno.test("a chat is its template's text", async () => {
   const messages = [{ role: "user", content: "the cat" }];
   const settings = { temperature: 0, max_tokens: 8 };
   const { json } = await server.post("/v1/chat/completions", { messages, ...settings });
+  const parts = ["the", " cat"].map((text) => ({ type: "text", text }));
+  const inParts = { messages: [{ role: "user", content: parts }], ...settings };
+  const { json: same } = await server.post("/v1/chat/completions", inParts);
+  assert.deepEqual(same.choices, json.choices);
   const prompt = [...tokenizer.encode("[user] the cat\n[assistant] ")];
   const { json: expected } = await server.post("/v1/completions", { prompt, ...settings });
   assert.equal(json.object, "chat.completion");

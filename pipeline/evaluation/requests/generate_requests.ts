@@ -9,6 +9,7 @@ import type { Tokenizer } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import { generatePieces } from "../../models/generate.ts";
 import type { LanguageModel } from "../../models/language_model.ts";
+import { cacheRows } from "./cache_rows.ts";
 import type { Answer, GenerationRequest } from "./request.ts";
 import type { RequestTokenizer } from "./request_tokenizer.ts";
 
@@ -50,11 +51,13 @@ export async function* generateRequests(
   for (const group of groupBySettings(prompts)) {
     // Neighbours begin alike, and those that need the largest cache come first.
     group.sort((left, right) => right.tokens.length - left.tokens.length);
-    const { maxNewTokens, temperature, topK, topP } = group[0]!.request;
+    const { tokens: longest, request: { maxNewTokens, temperature, topK, topP } } = group[0]!;
+    const rows = cacheRows(batchSize, longest.length + maxNewTokens);
     const made: number[][] = group.map(() => []);
     const texts = group.map(({ request }) => new StoppedText(tokenizer, request.until));
     const pieces = generatePieces(model, group.map(({ tokens }) => tokens), {
-      ...{ maxNewTokens, temperature, batchSize, seed, stop: stopTokens, independentRows: true },
+      ...{ maxNewTokens, temperature, seed, stop: stopTokens, independentRows: true },
+      batchSize: rows.batchSize,
       ...(topK === undefined ? {} : { topK }),
       ...(topP === undefined ? {} : { topP }),
       numbers: group.map(drawNumber),

@@ -9,6 +9,7 @@ import type { Tokenizer } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import { CachedModel } from "../../models/cached_model.ts";
 import type { LanguageModel } from "../../models/language_model.ts";
+import { largestCache } from "./cache_rows.ts";
 import { generateRequests } from "./generate_requests.ts";
 import type {
   Answer,
@@ -30,7 +31,8 @@ import { scoreTokens, TokenScorer, type TokenScores } from "./score_tokens.ts";
 /** How a model answers requests. */
 export interface ModelRequestOptions {
   /**
-   * Texts that are in the cache of keys and values at the same time; results do not depend on it.
+   * Texts that are in the cache of keys and values at the same time, fewer where they are longer than
+   * 1024 tokens; results do not depend on it.
    *
    * @default 8
    */
@@ -196,13 +198,16 @@ export interface RequestRehearsal {
   readonly kinds: readonly ("scores" | "generations")[];
 }
 
-/** Allocates, and frees again, the most that answers to requests can need. */
+/**
+ * Allocates, and frees again, what answers to requests can need: the most, unless a single text is longer
+ * than the whole cache of a batch of common ones.
+ */
 export function rehearseRequests(
   model: LanguageModel,
   { batchSize, maxLength = model.config.maxPositions, kinds }: RequestRehearsal,
 ): void {
   for (const kind of kinds) {
-    const shape = { batchSize, capacity: maxLength };
+    const shape = largestCache(batchSize, maxLength);
     const allocated = kind === "scores"
       ? new TokenScorer(model, shape)
       : new CachedModel(model, { ...shape, independentRows: true });

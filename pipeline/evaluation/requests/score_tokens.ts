@@ -11,6 +11,7 @@ import { CHUNK_TOKENS, ChunkedModel } from "../../models/chunked_model.ts";
 import type { LanguageModel } from "../../models/language_model.ts";
 import { type HeadScores, ScoringHead } from "../../models/scoring_head.ts";
 import { type PassToken, schedulePasses } from "./pass_schedule.ts";
+import { cacheRows } from "./cache_rows.ts";
 import type { Answer } from "./request.ts";
 import { sharePrefixes } from "./shared_prefixes.ts";
 
@@ -175,7 +176,8 @@ export async function* scoreTokens(
     (most, { context, continuation }) => Math.max(most, context.length + continuation.length - 1),
     1,
   );
-  const scorer = new TokenScorer(model, { capacity: longest, ...options });
+  const { batchSize = 8, capacity = longest } = options;
+  const scorer = new TokenScorer(model, cacheRows(batchSize, capacity));
   try {
     yield* scorer.score(requests);
   } finally {

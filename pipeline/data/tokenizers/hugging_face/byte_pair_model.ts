@@ -122,16 +122,18 @@ export function mergesOfList(
     const [left = "", right = ""] = Array.isArray(pair)
       ? pair.map(String)
       : splitPair(String(pair));
-    const joined = left + right.slice(right.startsWith(prefix) ? prefix.length : 0);
-    const ids = [left, right, joined].map((token) => {
-      const id = vocabulary.get(token);
-      if (id !== undefined) return id;
+    const merged = left + right.slice(right.startsWith(prefix) ? prefix.length : 0);
+    const leftId = vocabulary.get(left);
+    const rightId = vocabulary.get(right);
+    const mergedId = vocabulary.get(merged);
+    if (leftId === undefined || rightId === undefined || mergedId === undefined) {
+      const missing = [left, right, merged].find((token) => !vocabulary.has(token));
       throw new Error(
         `merge ${rank + 1} joins ${JSON.stringify(left)} and ${JSON.stringify(right)}, but ` +
-          `${JSON.stringify(token)} is not in the vocabulary`,
+          `${JSON.stringify(missing)} is not in the vocabulary`,
       );
-    });
-    merges.add(ids[0] ?? 0, ids[1] ?? 0, rank, ids[2] ?? 0);
+    }
+    merges.add(leftId, rightId, rank, mergedId);
   }
   return merges;
 }

@@ -25,13 +25,20 @@ export interface FoundRun {
  * @throws {UserError} If its results cannot be read.
  */
 export function findRun(target: string, out: string): FoundRun {
-  for (const folder of [fromCaller(target), resolve(out, target)]) {
-    const results = readResults(join(folder, "results.json"));
-    if (results !== null) return { folder, results };
-  }
+  const found = findRunOrNull(target, out);
+  if (found !== null) return found;
   throw new ConfigurationError([{
     position: null,
     message: `There is no run "${target}" here or in ${out}: give the folder that holds its ` +
       `results.json, or run \`deno task experiment\` first`,
   }]);
+}
+
+/** As {@linkcode findRun}, but null if there is no such run. */
+export function findRunOrNull(target: string, out: string): FoundRun | null {
+  for (const folder of [fromCaller(target), resolve(out, target)]) {
+    const results = readResults(join(folder, "results.json"));
+    if (results !== null) return { folder, results };
+  }
+  return null;
 }

@@ -87,8 +87,8 @@ function listen(
     }
     if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.AddrNotAvailable) {
       throw new UserError(
-        `The server cannot listen at ${host} (${error.message}); use --host 127.0.0.1, or 0.0.0.0 ` +
-          `to be reached from other machines`,
+        `The server does not listen at ${host}; use --host 127.0.0.1, or 0.0.0.0 to be reached from ` +
+          `other machines`,
       );
     }
     throw error;

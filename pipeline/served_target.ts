@@ -9,8 +9,9 @@ import { type HostAdapter, readAdapter } from "./adapters/adapter.ts";
 import { fromCaller } from "./caller.ts";
 import { UserError } from "./errors.ts";
 import { storeFolder } from "./experiment.ts";
-import { findRun } from "./find_run.ts";
+import { findRunOrNull } from "./find_run.ts";
 import { statOrNull } from "./formats/files.ts";
+import { ConfigurationError } from "./graph/experiment.ts";
 import type { CellResult, Results } from "./graph/results.ts";
 import type { Artifact } from "./graph/stage.ts";
 import { Store } from "./graph/store.ts";
@@ -52,7 +53,16 @@ export async function openTarget(
     );
   }
   const [run, place] = splitTarget(target);
-  const { folder: runFolder, results } = findRun(run, out);
+  const found = findRunOrNull(run, out);
+  if (found === null) {
+    throw new ConfigurationError([{
+      position: null,
+      message:
+        `"${target}" is neither a model folder (there is no ${join(target, "config.json")}) ` +
+        `nor a run here or in ${out}: give the folder of a model, or the name of a finished run`,
+    }]);
+  }
+  const { folder: runFolder, results } = found;
   const named = splitPlace(place);
   const cell = cellOf(results, named);
   using store = await Store.open(storeFolder(dirname(runFolder)));

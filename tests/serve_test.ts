@@ -161,7 +161,7 @@ Deno.test("a run's models are served, compared, and written for lm-evaluation-ha
       ["served:1/tuned", /The run served has no cell 1; its only cell is 0/],
       ["served:tunned", /no model "tunned".*did you mean "tuned".*base, adapter, tuned/i],
       ["served:quality.tuned", /no model "quality.tuned"/],
-      ["surved", /There is no run "surved"/],
+      ["surved", /"surved" is neither a model folder .* nor a run/],
     ];
     for (const [target, message] of wrong) {
       await assert.rejects(openTarget(target, out, null), message);

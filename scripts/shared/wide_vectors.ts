@@ -26,5 +26,10 @@ export async function runWithWideVectors(
     args: ["run", "--quiet", "--no-prompt", ...permissions, Deno.mainModule, ...Deno.args],
     env: variables,
   }).spawn();
-  return (await child.status).code;
+  // Ctrl-C reaches both processes, but a supervisor ends only the one that it started.
+  const end = () => child.kill("SIGTERM");
+  Deno.addSignalListener("SIGTERM", end);
+  const { code } = await child.status;
+  Deno.removeSignalListener("SIGTERM", end);
+  return code;
 }

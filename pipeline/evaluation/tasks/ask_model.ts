@@ -7,13 +7,19 @@
 import { UserError } from "../../errors.ts";
 import type { Answer, RequestModel } from "../requests/request.ts";
 import type { Item } from "./item.ts";
+import { RefusedRequest } from "./refused_request.ts";
 import type { SampleResponse } from "./sample.ts";
 
 /** What becomes of an item whose prompt is longer than the model's context. */
 export type LongPromptPolicy = "truncate" | "error" | "skip";
 
-/** Is called for every item that is answered. */
-export type OnAnswered = (item: Item) => void;
+/** What happens to items while they are asked. */
+export interface ItemEvents {
+  /** All requests of the item are answered. */
+  answered(item: Item): void;
+  /** The model refuses the item, which is then left out; throws where that is an error. */
+  refused(item: Item, message: string): void;
+}
 
 /** A request, of many items that are asked together. */
 interface Asked<Request> {
@@ -33,7 +39,7 @@ export async function askModel(
   model: RequestModel,
   items: readonly Item[],
   onLongPrompt: LongPromptPolicy,
-  onAnswered: OnAnswered,
+  events: ItemEvents,
 ): Promise<void> {
   const left = new Map(items.map((item) => [item, item.asked.requests.length]));
   const answer = (
@@ -47,26 +53,26 @@ export async function askModel(
           "ask with fewer examples, or set on_long_prompt: truncate or skip",
       );
     }
+    // What was answered before another item was refused is answered again, and the same.
+    if (item.responses[slot] !== undefined) return;
     item.responses[slot] = response;
     item.truncated = Math.max(item.truncated, truncated);
     const rest = (left.get(item) ?? 0) - 1;
     left.set(item, rest);
-    if (rest === 0) onAnswered(item);
+    if (rest === 0) events.answered(item);
   };
 
   const likelihoods = requestsOf(items, "likelihood");
-  for await (const reply of ask(likelihoods, (requests) => model.logLikelihoods(requests))) {
-    const { sum, isGreedy } = reply.value;
-    answer(at(likelihoods, reply.index), [sum, isGreedy], reply.truncated);
+  const scored = ask(likelihoods, (requests) => model.logLikelihoods(requests), events);
+  for await (const { asked, value, truncated } of scored) {
+    answer(asked, [value.sum, value.isGreedy], truncated);
   }
   const texts = requestsOf(items, "rolling");
-  for await (const reply of ask(texts, (requests) => model.rollingLogLikelihoods(requests))) {
-    answer(at(texts, reply.index), reply.value.sum, reply.truncated);
-  }
+  const rolled = ask(texts, (requests) => model.rollingLogLikelihoods(requests), events);
+  for await (const { asked, value, truncated } of rolled) answer(asked, value.sum, truncated);
   const generations = requestsOf(items, "generation");
-  for await (const reply of ask(generations, (requests) => model.generations(requests))) {
-    answer(at(generations, reply.index), reply.value, reply.truncated);
-  }
+  const generated = ask(generations, (requests) => model.generations(requests), events);
+  for await (const { asked, value, truncated } of generated) answer(asked, value, truncated);
 }
 
 type Kind = Item["asked"]["kind"];
@@ -81,17 +87,33 @@ function requestsOf<K extends Kind>(items: readonly Item[], kind: K): Asked<Requ
   );
 }
 
+interface Reply<Value> {
+  readonly asked: Asked<unknown>;
+  readonly value: Value;
+  readonly truncated?: number;
+}
+
+/** Asks again without an item that is refused: models refuse before they answer. */
 async function* ask<Request, Value>(
   asked: readonly Asked<Request>[],
   put: (requests: readonly Request[]) => AsyncIterable<Answer<Value>>,
-): AsyncGenerator<Answer<Value>> {
-  if (asked.length > 0) yield* put(asked.map(({ request }) => request));
-}
-
-function at<Request>(asked: readonly Asked<Request>[], index: number): Asked<Request> {
-  const found = asked[index];
-  if (found === undefined) {
-    throw new RangeError(`The model answered request ${index}, which is none`);
+  events: ItemEvents,
+): AsyncGenerator<Reply<Value>> {
+  for (let left = asked; left.length > 0;) {
+    try {
+      for await (const { index, ...reply } of put(left.map(({ request }) => request))) {
+        const found = left[index];
+        if (found === undefined) throw new RangeError(`There is no request ${index} to answer`);
+        yield { asked: found, ...reply };
+      }
+      return;
+    } catch (error) {
+      const refused = error instanceof RefusedRequest
+        ? left.find(({ request }) => request === error.request)
+        : undefined;
+      if (!(error instanceof RefusedRequest) || refused === undefined) throw error;
+      events.refused(refused.item, `the model refuses a request, which ${error.message}`);
+      left = left.filter(({ item }) => item !== refused.item);
+    }
   }
-  return found;
 }

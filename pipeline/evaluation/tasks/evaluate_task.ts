@@ -7,6 +7,7 @@
 import { UserError } from "../../errors.ts";
 import type { RequestModel } from "../requests/request.ts";
 import { askModel, type LongPromptPolicy } from "./ask_model.ts";
+import { BadItems } from "./bad_items.ts";
 import { buildFilters } from "./filters.ts";
 import { type Item, responsesOf } from "./item.ts";
 import { itemMetrics } from "./item_metrics.ts";
@@ -53,16 +54,24 @@ export async function evaluateTask(
   for (const task of leaves(node)) planned.push(await planTask(task, files, reader, options));
   const items = planned.flatMap((plan) => plan.items);
   const running = new RunningMean();
+  const refused = new Set<Item>();
+  const bad = new BadItems(options.onBadItem, options.log);
   let done = 0;
   options.report(0, items.length, {});
-  await askModel(model, items, options.onLongPrompt, (item) => {
-    running.add(item);
-    options.report(++done, items.length, running.values());
+  await askModel(model, items, options.onLongPrompt, {
+    answered(item) {
+      running.add(item);
+      options.report(++done, items.length, running.values());
+    },
+    refused(item, message) {
+      bad.add(item.document.place, message);
+      refused.add(item);
+    },
   });
 
   const samples = new Map<string, readonly Sample[]>();
   const tasks = planned.map((plan) => {
-    const kept = keptItems(plan, options);
+    const kept = keptItems(plan, refused, options);
     samples.set(plan.task.name, samplesOf(plan, kept));
     return summarizeTask(plan, samples.get(plan.task.name) ?? [], options.bootstrapIterations);
   });
@@ -72,23 +81,28 @@ export async function evaluateTask(
   return {
     record: { tasks, groups: groups(node).map((group) => summarizeGroup(group, byName)) },
     samples,
-    bad: planned.reduce((sum, { bad }) => sum + bad, 0),
+    bad: planned.reduce((sum, plan) => sum + plan.bad, bad.count),
     truncated: isSkipped ? 0 : cut,
     long: isSkipped ? cut : 0,
   };
 }
 
-function keptItems(plan: PlannedTask, { onLongPrompt, log }: EvaluateOptions): readonly Item[] {
-  if (onLongPrompt !== "skip") return plan.items;
-  const kept = plan.items.filter(({ truncated }) => truncated === 0);
-  for (const { document, truncated } of plan.items) {
-    if (truncated === 0) continue;
+function keptItems(
+  { task, items }: PlannedTask,
+  refused: ReadonlySet<Item>,
+  { onLongPrompt, log }: EvaluateOptions,
+): readonly Item[] {
+  const kept = items.filter((item) => {
+    const { document, truncated } = item;
+    if (refused.has(item)) return false;
+    if (truncated === 0 || onLongPrompt !== "skip") return true;
     log(`left out ${document.place}: the prompt is ${truncated} tokens longer than the context`);
-  }
+    return false;
+  });
   if (kept.length > 0) return kept;
   throw new UserError(
-    `No prompt of the task ${plan.task.name} fits the model's context: ask with fewer examples, or ` +
-      "set on_long_prompt: truncate",
+    `The task ${task.name} has no item left: the model refuses all, or no prompt fits its context; ask ` +
+      "with fewer examples, or set on_long_prompt: truncate",
   );
 }
 

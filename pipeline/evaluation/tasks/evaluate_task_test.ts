@@ -5,6 +5,7 @@ import type { Evaluated, EvaluateOptions } from "./evaluate_task.ts";
 import { evaluateTask } from "./evaluate_task.ts";
 import { FEWSHOT_SEED } from "./fewshot.ts";
 import { loadTaskFile } from "./load_task.ts";
+import { namingRefusals } from "./refused_request.ts";
 import { renamed } from "./rename.ts";
 
 const TASK = `task: colours
@@ -180,8 +181,33 @@ Deno.test("long prompts: cut and counted, left out and counted, or an error", as
   );
   await assert.rejects(
     evaluate({ model: model(() => -1, () => 1), options: { onLongPrompt: "skip" } }),
-    /No prompt of the task colours fits/,
+    /The task colours has no item left: .* no prompt fits/,
   );
+});
+
+Deno.test("what the model refuses is named by its row, or left out and counted", async () => {
+  const refusing = namingRefusals({
+    ...model(() => -1),
+    async *logLikelihoods(requests) {
+      const index = requests.findIndex(({ context }) => context === "q1");
+      if (index >= 0) throw new UserError(`Request ${index} has an empty continuation: nothing`);
+      yield* model(() => -1).logLikelihoods(requests);
+    },
+  });
+  await assert.rejects(
+    evaluate({ model: refusing }),
+    /rows\.jsonl:2: the model refuses a request, which has an empty continuation/,
+  );
+  const { evaluated } = await evaluate({ model: refusing, options: { onBadItem: "skip" } });
+  assert.equal(evaluated.bad, 1);
+  assert.deepEqual(evaluated.samples.get("colours")?.map(({ doc_id }) => doc_id), [0, 2]);
+  const broken = namingRefusals({
+    ...model(() => -1),
+    logLikelihoods: () => {
+      throw new UserError("The device is gone");
+    },
+  });
+  await assert.rejects(evaluate({ model: broken }), /The device is gone/);
 });
 
 Deno.test("limits are numbers of items or shares, rounded up", async () => {

@@ -22,6 +22,7 @@ import {
 } from "./harness_parameters.ts";
 import { loadTaskFile } from "./load_task.ts";
 import type { AskedFiles } from "./plan_task.ts";
+import { namingRefusals } from "./refused_request.ts";
 import { renamed } from "./rename.ts";
 import { macroName } from "./summarize.ts";
 import { leaves, type TaskNode } from "./task_node.ts";
@@ -95,7 +96,7 @@ export const harness: EvaluationTask<HarnessParameters> = {
       await evaluateTask(
         node,
         await filesOf(parameters, node, environment),
-        journaled(requests, `${checkpoint}/${name}.requests`),
+        journaled(namingRefusals(requests), `${checkpoint}/${name}.requests`),
         {
           shots: parameters.num_fewshot ?? null,
           seed: parameters.fewshot_seed,

@@ -118,7 +118,10 @@ export function stageLabels(plan: Plan): Map<string, string> {
       const own = valuesOf(stage);
       const distinguishes = own.size === 1 && alike.some((other) => valuesOf(other).size === 1) &&
         new Set(alike.flatMap((other) => [...valuesOf(other)])).size > 1;
-      return distinguishes ? `${names[index]} ${[...own][0]?.replaceAll('"', "")}` : [];
+      const [value] = own;
+      // Cells that `include` adds may leave an axis as the graph has it.
+      if (!distinguishes || value === undefined) return [];
+      return `${names[index]} ${value.replaceAll('"', "")}`;
     });
     labels.set(stage.key, told.length === 0 ? stage.id : `${stage.id} (${told.join(", ")})`);
   }

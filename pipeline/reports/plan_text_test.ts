@@ -101,3 +101,11 @@ Deno.test("planRecords() are plain JSON", () => {
     decision: { action: "resumes", reason: "checkpoint at step 40" },
   });
 });
+
+Deno.test("stageLabels() say nothing of an axis that a cell leaves alone", () => {
+  const cells = PLAN.cells.map(({ cell, keys }, index) => ({
+    cell: index === 0 ? { ...cell, values: { seed: 1 } } : cell,
+    keys,
+  }));
+  assert.equal(stageLabels({ ...PLAN, cells }).get("tuned-0"), "tuned (seed 1)");
+});

@@ -40,6 +40,7 @@ async function measure(
         resolve: (reference) => Promise.resolve([reference]),
         report: () => {},
         seed: 1,
+        endTokens: [],
         checkpoint: "",
         log: () => {},
         record: () => {},

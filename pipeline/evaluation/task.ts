@@ -18,6 +18,8 @@ export interface EvaluationEnvironment {
   readonly batchSize: number;
   /** Absolute paths of a data reference. */
   resolve(reference: string): Promise<readonly string[]>;
+  /** Tokens that end a generated text. */
+  readonly endTokens: Iterable<number>;
   /** Of everything that is drawn from the model. */
   readonly seed: number;
   /** Folder that survives an interruption. */

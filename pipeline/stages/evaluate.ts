@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { taskFor, taskSchema } from "../evaluation/registry.ts";
+import { endTokens } from "../evaluation/text_generation.ts";
 import type { EvaluationRecord, Sample } from "../evaluation/tasks/sample.ts";
 import { writeEvaluation } from "../evaluation/tasks/sample_files.ts";
 import type { Metric, Stage } from "../graph/stage.ts";
@@ -94,6 +95,7 @@ export const evaluate: Stage<EvaluateParameters> = {
               model,
               tokenizer,
               batchSize,
+              endTokens: endTokens(trained.model.folder, tokenizer),
               seed: context.seed,
               checkpoint: context.checkpoint,
               resolve: (reference) => context.resolve({ reference, path }),

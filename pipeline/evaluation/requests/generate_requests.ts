@@ -54,7 +54,9 @@ export async function* generateRequests(
     const { tokens: longest, request: { maxNewTokens, temperature, topK, topP } } = group[0]!;
     const rows = cacheRows(batchSize, longest.length + maxNewTokens);
     const made: number[][] = group.map(() => []);
-    const texts = group.map(({ request }) => new StoppedText(tokenizer, request.until));
+    const texts = group.map(({ request: { until } }) =>
+      new StoppedText(tokenizer, [...until, ...endTexts(tokenizer)])
+    );
     const pieces = generatePieces(model, group.map(({ tokens }) => tokens), {
       ...{ maxNewTokens, temperature, seed, stop: stopTokens, independentRows: true },
       batchSize: rows.batchSize,
@@ -88,6 +90,14 @@ function promptOf(
   const ids = texts.encode(request.context);
   const tokens = ids.length === 0 ? Uint32Array.of(texts.prefixId) : ids.subarray(-room);
   return { index, request, tokens, truncated: Math.max(0, ids.length - room) };
+}
+
+/**
+ * The text of EOS ends a continuation even where the model spells it in other tokens, as in
+ * lm-evaluation-harness (`handle_stop_sequences`).
+ */
+function endTexts(tokenizer: Tokenizer): string[] {
+  return tokenizer.eosId === null ? [] : [tokenizer.decode([tokenizer.eosId])];
 }
 
 /** Requests that one generation can serve, in order of their first. */

@@ -176,6 +176,25 @@ Deno.test("texts end at the first stop text, cut in the order in which they are 
   assert.equal(stopped.isStopped(ids), true);
 });
 
+Deno.test("the text of EOS ends a continuation that spells it in other tokens", async () => {
+  const model = await load();
+  const request = { context: "six", until: [], maxNewTokens: 40, temperature: 0 };
+  const generateWith = async (used: Tokenizer) => {
+    const answers = new ModelRequests(model, used, { stopTokens: [] }).generations([request]);
+    return (await collect(answers))[0]!.value;
+  };
+  const whole = await generateWith(tokenizer);
+  const ids = [...tokenizer.encodeWithoutSpecialTokens(whole)];
+  // A letter that the model only wrote as a part of longer tokens.
+  const letter = [...whole].find((text) =>
+    /[a-z]/.test(text) && !request.context.includes(text) &&
+    !ids.includes(tokenizer.encodeWithoutSpecialTokens(text)[0]!)
+  );
+  assert.ok(letter !== undefined, whole);
+  const ending = new Tokenizer(files.tokenizer, { ...files.config, eos_token: letter });
+  assert.equal(await generateWith(ending), whole.split(letter, 1)[0]);
+});
+
 const PROMPTS = ["one two", "one two three", WORDS.repeat(6), "nine", "one two three four five"];
 
 function generations(settings: Partial<GenerationRequest>): GenerationRequest[] {

@@ -83,12 +83,13 @@ export const harness: EvaluationTask<HarnessParameters> = {
     });
   },
   async run(environment, parameters) {
-    const { model, tokenizer, batchSize, seed, checkpoint } = environment;
+    const { model, tokenizer, batchSize, endTokens, seed, checkpoint } = environment;
     const node = withGeneration(nodeOf(parameters), parameters);
     const name = nameOfEntry(parameters);
     const requests = new ModelRequests(model, tokenizer, {
       batchSize,
       seed,
+      stopTokens: endTokens,
       bos: parameters.bos,
       ...(parameters.max_length === undefined ? {} : { maxLength: parameters.max_length }),
     });

@@ -85,8 +85,8 @@ export class JinjaTemplate {
   }
 }
 
-/** What Jinja itself and transformers define. No clock: equal data makes equal texts. */
-const GLOBALS: Readonly<Record<string, unknown>> = {
+/** What Jinja itself defines. */
+export const JINJA_GLOBALS: Readonly<Record<string, unknown>> = {
   true: true,
   false: false,
   none: null,
@@ -100,6 +100,11 @@ const GLOBALS: Readonly<Record<string, unknown>> = {
       (_, index) => first + index * step,
     );
   },
+};
+
+/** What transformers adds. No clock: equal data makes equal texts. */
+const GLOBALS: Readonly<Record<string, unknown>> = {
+  ...JINJA_GLOBALS,
   raise_exception: (message: unknown) => {
     throw new TemplateError(String(message));
   },

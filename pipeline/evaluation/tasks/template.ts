@@ -6,6 +6,7 @@
  */
 
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+import { JINJA_GLOBALS } from "../../data/templates/jinja.ts";
 import { text as pythonText } from "../python/literal.ts";
 import { capitalize, leftStrip, length, rightStrip, strip, title } from "../python/text.ts";
 
@@ -36,7 +37,7 @@ export class Template {
   /** @throws {TemplateError} If a column is missing, or an operation is not possible. */
   render(document: Readonly<Record<string, unknown>>): string {
     const environment = new Environment();
-    for (const [name, value] of Object.entries(CONSTANTS)) environment.set(name, value);
+    for (const [name, value] of Object.entries(JINJA_GLOBALS)) environment.set(name, value);
     for (const [name, value] of Object.entries(document)) {
       environment.setVariable(name, runtimeValue(value));
     }
@@ -48,23 +49,6 @@ export class Template {
     }
   }
 }
-
-/** Constants and functions of templates. */
-const CONSTANTS: Readonly<Record<string, unknown>> = {
-  true: true,
-  false: false,
-  none: null,
-  True: true,
-  False: false,
-  None: null,
-  range: (start: number, stop?: number, step = 1) => {
-    const [from, to] = stop === undefined ? [0, start] : [start, stop];
-    return Array.from(
-      { length: Math.max(0, Math.ceil((to - from) / step)) },
-      (_, i) => from + i * step,
-    );
-  },
-};
 
 /** `{{ expression }}`, whose value becomes text. */
 const OUTPUT = "Output";

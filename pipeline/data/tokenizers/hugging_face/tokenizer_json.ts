@@ -75,7 +75,7 @@ export class JsonTokenizer extends TokenizerBackend {
       this.#surroundings = surroundingsOf(json.post_processor);
     } catch (error) {
       throw new UserError(
-        `${name}: not a usable tokenizer.json (${error instanceof Error ? error.message : error})`,
+        `${name}: not a usable tokenizer (${error instanceof Error ? error.message : error})`,
       );
     }
     const isNormalized = (token: AddedToken) => token.normalized ?? !token.special;

@@ -32,6 +32,25 @@ Deno.test("JsonTokenizer does what the crate does, with every kind of every part
   assert.deepEqual(differing, []);
 });
 
+const python = await findPython(["sentencepiece"]);
+const missing = python === null ? "no Python with SentencePiece, which has the rules" : null;
+
+testUnless(missing, "JsonTokenizer applies Precompiled normalizers as the crate does", async () => {
+  const rules = Object.keys(fingerprints.precompiled);
+  const models = rules.map((normalization_rule_name) => ({
+    train: { vocab_size: 60, hard_vocab_limit: false, normalization_rule_name },
+    corpus: trainingSentences(100, 4),
+  }));
+  const [base] = tokenizerCases().values();
+  for (const [index, { model }] of (await askSentencePiece(python ?? "", { models })).entries()) {
+    const { charactersMap } = readModelProto(Uint8Array.fromBase64(model), "trained").normalizer;
+    const normalizer = { type: "Precompiled", precompiled_charsmap: charactersMap.toBase64() };
+    const tokenizer = new JsonTokenizer({ ...base, normalizer }, {}, "precompiled");
+    const found = await fingerprint(tokenizer, CASE_TEXTS);
+    assert.equal(found, Object.values(fingerprints.precompiled)[index], rules[index]);
+  }
+});
+
 testUnless(
   NO_TEST_DATA,
   "JsonTokenizer spells 300,000 characters of WikiText as the crate does",

@@ -9,8 +9,6 @@ import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { decompressZstd } from "hyparquet-compressors";
-import Bunzip from "seek-bzip";
 import { UserError } from "../../errors.ts";
 
 /** How a kind of compressed file is read. */
@@ -22,6 +20,7 @@ interface Compression {
 const COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
   [".gz", { name: "gzip", read: readGzip }],
   [".bz2", { name: "bzip2", read: (path) => readWhole(path, decompressBzip2) }],
+  // Decoders are loaded where a file needs them: every worker would hold them otherwise.
   // Not node:zlib, which takes the beginning of a truncated file for the whole (Deno 2.9). This
   // decoder notices that, but does not compare checksums, which not all files have.
   [".zst", { name: "zstd", read: (path) => readWhole(path, decompressZstd) }],
@@ -96,14 +95,19 @@ async function* readGzip(path: string): AsyncGenerator<Uint8Array> {
 /** For formats whose decoders want all bytes at once. */
 async function* readWhole(
   path: string,
-  decompress: (bytes: Uint8Array) => Uint8Array,
+  decompress: (bytes: Uint8Array) => Promise<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const bytes = await readFile(path);
   if (bytes.length === 0) throw new Error("it is empty");
-  yield decompress(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length));
+  yield await decompress(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length));
 }
 
-function decompressBzip2(bytes: Uint8Array): Uint8Array {
+async function decompressZstd(bytes: Uint8Array): Promise<Uint8Array> {
+  return (await import("hyparquet-compressors")).decompressZstd(bytes);
+}
+
+async function decompressBzip2(bytes: Uint8Array): Promise<Uint8Array> {
+  const { default: Bunzip } = await import("seek-bzip");
   // The flag reads all of several streams, which parallel compressors write.
   return Bunzip.decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), undefined, true);
 }

@@ -6,7 +6,7 @@
  */
 
 import { Readable } from "node:stream";
-import { CsvError, parse } from "csv-parse";
+import type { CsvError } from "csv-parse";
 import { UserError } from "../../errors.ts";
 import { readLines } from "./lines.ts";
 import type { Row } from "./row.ts";
@@ -51,6 +51,8 @@ async function* readSeparated(file: TableFile, delimiter: string): AsyncGenerato
 }
 
 async function* parseRecords(path: string, delimiter: string): AsyncGenerator<SeparatedRecord> {
+  // Loaded where a file needs it: every worker would hold it otherwise.
+  const { CsvError, parse } = await import("csv-parse");
   // Not csv-parse's count, which takes a carriage return in a quoted field for a line of its own.
   let nextLine = 1;
   const parser = parse({

@@ -5,14 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import {
-  type AsyncBuffer,
-  asyncBufferFromFile,
-  type FileMetaData,
-  parquetMetadataAsync,
-  parquetReadObjects,
-} from "hyparquet";
-import { compressors } from "hyparquet-compressors";
+import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { UserError } from "../../errors.ts";
 import { compressionOf, readAllBytes, readBytes } from "./compression.ts";
 import type { Row } from "./row.ts";
@@ -26,6 +19,11 @@ export const parquet: TableFormat = {
   name: "parquet",
   endings: [".parquet"],
   async *read({ path }: TableFile): AsyncGenerator<Row> {
+    // Loaded where a file needs them: every worker would hold them otherwise.
+    const [{ parquetMetadataAsync, parquetReadObjects }, { compressors }] = await Promise.all([
+      import("hyparquet"),
+      import("hyparquet-compressors"),
+    ]);
     const file = await open(path);
     const metadata = await attempt(path, () => parquetMetadataAsync(file));
     let index = 0;
@@ -52,7 +50,7 @@ async function open(path: string): Promise<AsyncBuffer> {
   if (compressionOf(path) !== "") return (await readAllBytes(path)).buffer;
   // Says what is wrong with a path that is no file.
   for await (const _ of readBytes(path)) break;
-  return await asyncBufferFromFile(path);
+  return await (await import("hyparquet")).asyncBufferFromFile(path);
 }
 
 async function attempt<T>(path: string, read: () => T | Promise<T>): Promise<T> {

@@ -7,9 +7,9 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { gguf } from "@huggingface/gguf";
 import { Tokenizer } from "../pipeline/data/tokenizer.ts";
 import { MODEL_TYPE } from "../pipeline/data/tokenizers/sentencepiece/model_proto.ts";
+import { llama2Pieces } from "../pipeline/data/tokenizers/testing/llama2_pieces.ts";
 import { writeModelProto } from "../pipeline/data/tokenizers/testing/write_model_proto.ts";
 import { gptq } from "../pipeline/evaluation/protocols/gptq.ts";
 import { lmEval } from "../pipeline/evaluation/protocols/lm_eval.ts";
@@ -20,20 +20,10 @@ const WIKITEXT = join(TEST_DATA, "text/wikitext-2-raw/wiki.test.raw");
 
 /** The tokenizer of LLaMA and LLaMA 2, from the pieces that llama.cpp keeps of it. */
 async function llama2(): Promise<Tokenizer> {
-  const path = join(TEST_DATA, "tokenizers/ggml-vocab-llama-spm.gguf");
-  const { metadata } = await gguf(path, { allowLocalFile: true }) as unknown as {
-    readonly metadata: Readonly<Record<string, unknown>>;
-  };
-  const scores = metadata["tokenizer.ggml.scores"] as number[];
-  const types = metadata["tokenizer.ggml.token_type"] as number[];
   const folder = await Deno.makeTempDir();
   try {
     const model = writeModelProto({
-      pieces: (metadata["tokenizer.ggml.tokens"] as string[]).map((piece, id) => ({
-        piece,
-        score: scores[id] ?? NaN,
-        type: types[id] ?? NaN,
-      })),
+      pieces: await llama2Pieces(TEST_DATA),
       modelType: MODEL_TYPE.bpe,
       byteFallback: true,
       normalizer: { addDummyPrefix: true, removeExtraWhitespaces: false },

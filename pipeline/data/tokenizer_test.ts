@@ -144,6 +144,13 @@ Deno.test("Tokenizer finds special tokens within texts, and leaves them out of t
   assert.equal(tokenizer.decode(ids, { skipSpecialTokens: true }), "aba");
 });
 
+Deno.test("Tokenizer looks for added words in normalized texts, and for special tokens in others", () => {
+  const added_tokens = [{ id: 12, content: "X" }, { id: 13, content: "Y", special: true }];
+  const normalizer = { type: "Lowercase" };
+  const tokenizer = new Tokenizer({ ...WHOLE_TEXT_BPE, added_tokens, normalizer });
+  assert.deepEqual([...tokenizer.encode("xXAYy")], [12, 12, 1, 13, 0]);
+});
+
 Deno.test("Tokenizer of bytes spells any text, however long, and gives it back", () => {
   const files = trainByteLevelBpe(["low lower lowest newest"], { vocabSize: 270 });
   const tokenizer = new Tokenizer(files.tokenizer, files.config);

@@ -92,14 +92,20 @@ testUnless(missing, "ids and texts of trained models against SentencePiece", asy
 
 testUnless(missing, "pieces that are not used against SentencePiece", async () => {
   const corpus = trainingSentences(500, 4);
-  const names = ["BPE as LLaMA's", "BPE over words, without prefix", "Unigram"];
+  const names = [
+    "BPE as LLaMA's",
+    "BPE over words, without prefix",
+    "Unigram",
+    "Unigram with bytes",
+  ];
   const trained = await ask(names.map((name) => ({ train: SETTINGS[name], corpus })));
   const models = trained.map(({ model }) => {
     const proto = readModelProto(Uint8Array.fromBase64(model), "trained");
     const pieces = proto.pieces.map((piece, id) =>
       piece.type === PIECE_TYPE.normal && piece.piece.length > 1 && id % 3 === 0
         ? { ...piece, type: PIECE_TYPE.unused }
-        : piece
+        // User-defined pieces do not need their scores.
+        : { ...piece, score: piece.type === PIECE_TYPE.userDefined ? -100 : piece.score }
     );
     return { model: writeModelProto({ ...proto, pieces }).toBase64() };
   });

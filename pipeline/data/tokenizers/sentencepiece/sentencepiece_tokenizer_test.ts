@@ -114,6 +114,8 @@ Deno.test("SentencePiece models that are damaged or of another type are refused"
     new TextEncoder().encode('{"version": "1.0"}'),
     /not a SentencePiece model, or a damaged/,
   );
+  // A piece of two bytes that holds a text of five.
+  refuses(Uint8Array.of(10, 2, 10, 5, 97, 97, 97, 97, 97), /reaches beyond its end at byte 4/);
   refuses(new Uint8Array(100).fill(0xff), /not a SentencePiece model/);
   refuses(writeModelProto({ ...BPE, modelType: MODEL_TYPE.word }), /of type 3.*wanted 1 .*or 2/);
   const charactersMap = Uint8Array.of(200, 0, 0, 0, 1, 2, 3, 4);

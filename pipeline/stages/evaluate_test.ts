@@ -47,7 +47,7 @@ Deno.test("evaluate: a task file gives metrics, a record and its items", () =>
       ],
     }, "base");
     assert.equal(metrics.animals_acc?.protocol, "lm-eval animals v4, 0-shot");
-    assert.equal(metrics.again_acc?.protocol, "lm-eval again v4, 1-shot, bos none");
+    assert.equal(metrics.again_acc?.protocol, "lm-eval animals v4, 1-shot, bos none");
     const { animals_items: items, animals_truncated_items: cut, animals_left_out_items: out } =
       metrics;
     assert.deepEqual([items?.value, cut?.value, out?.value], [6, 3, 0]);

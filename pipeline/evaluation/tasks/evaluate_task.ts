@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ItemRate } from "./item_rate.ts";
 import { UserError } from "../../errors.ts";
 import type { RequestModel } from "../requests/request.ts";
 import { askModel, type LongPromptPolicy } from "./ask_model.ts";
@@ -56,12 +57,21 @@ export async function evaluateTask(
   const running = new RunningMean();
   const refused = new Set<Item>();
   const bad = new BadItems(options.onBadItem, options.log);
+  const rate = new ItemRate();
   let done = 0;
-  options.report(0, items.length, {});
+  const report = () => {
+    const perSecond = rate.next(done, performance.now());
+    options.report(done, items.length, {
+      ...running.values(),
+      ...(perSecond === null ? {} : { "items/s": perSecond }),
+    });
+  };
+  report();
   await askModel(model, items, options.onLongPrompt, {
     answered(item) {
       running.add(item);
-      options.report(++done, items.length, running.values());
+      done++;
+      report();
     },
     refused(item, message) {
       bad.add(item.document.place, message);

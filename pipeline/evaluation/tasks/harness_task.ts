@@ -113,7 +113,7 @@ export const harness: EvaluationTask<HarnessParameters> = {
       name,
     );
     environment.record(evaluated.record, evaluated.samples);
-    return metricsOf(evaluated, name, parameters);
+    return metricsOf(evaluated, { name, task: node.name }, parameters);
   },
 };
 
@@ -218,7 +218,7 @@ function isSampled(settings: NonNullable<HarnessParameters["generation"]>): bool
 
 function metricsOf(
   { record, bad, truncated, long }: Evaluated,
-  name: string,
+  { name, task }: { readonly name: string; readonly task: string },
   parameters: HarnessParameters,
 ): Record<string, Metric> {
   const metrics: Record<string, Metric> = {};
@@ -231,6 +231,8 @@ function metricsOf(
   const tasks = parameters.subtasks ?? isFew ? record.tasks : [];
   for (const entry of [...record.groups, ...tasks]) {
     const own = "task" in entry ? entry.task : entry.group;
+    // The metric has the name that the experiment gives, the protocol that of the task.
+    const asked = own.startsWith(name) ? task + own.slice(name.length) : own;
     const version = entry.version === null ? "" : ` v${entry.version}`;
     for (const [key, { value, standardError }] of Object.entries(entry.metrics)) {
       const [metric = "", filter = "none"] = key.split(",");
@@ -240,7 +242,7 @@ function metricsOf(
       metrics[`${own}_${metric}${suffix}`.replaceAll(/[^A-Za-z0-9_]/g, "_")] = {
         value,
         ...(standardError === null ? {} : { standardError }),
-        protocol: `${source ?? "lm-eval"} ${own}${version}, ${shots}-shot${limit}${bos}`,
+        protocol: `${source ?? "lm-eval"} ${asked}${version}, ${shots}-shot${limit}${bos}`,
       };
     }
   }

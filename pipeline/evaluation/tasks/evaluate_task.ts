@@ -4,7 +4,6 @@
  * @module
  */
 
-import { ItemRate } from "./item_rate.ts";
 import { UserError } from "../../errors.ts";
 import type { RequestModel } from "../requests/request.ts";
 import { askModel, type LongPromptPolicy } from "./ask_model.ts";
@@ -12,6 +11,7 @@ import { BadItems } from "./bad_items.ts";
 import { buildFilters } from "./filters.ts";
 import { type Item, responsesOf } from "./item.ts";
 import { itemMetrics } from "./item_metrics.ts";
+import { ItemRate } from "./item_rate.ts";
 import { type AskedFiles, type AskOptions, type PlannedTask, planTask } from "./plan_task.ts";
 import type { EvaluationRecord, Sample } from "./sample.ts";
 import { samplesOf, summarizeGroup, summarizeTask } from "./summarize.ts";

@@ -29,7 +29,7 @@ import {
 import { below, halvings } from "../memory/settings.ts";
 import type { ModelOutline } from "../models/language_model.ts";
 import { ModelFolder } from "../models/model_folder.ts";
-import { zeroBlock } from "../models/quantized_tensors.ts";
+import { formatBytes, zeroBlock } from "../models/quantized_tensors.ts";
 import { initializeLayers, initializerNeeds } from "./initialize_layers.ts";
 import { initializeModel } from "./initialize_model.ts";
 import { adapterBytes, inputOutline, plainOutline } from "./outline.ts";
@@ -140,7 +140,12 @@ export const initialize: Stage<InitializeParameters> = {
         const { ledger } = device;
         ledger.take("host", "adapter", adapterBytes(adapter));
         const { calibration, init } = options;
-        if (calibration === undefined || "peft" in init) return;
+        if ("peft" in init) return;
+        const stored = linears.map(({ path, rows, columns }) =>
+          formatBytes(model.moduleFormat(path), rows, columns)
+        );
+        ledger.take("host", "a layer of the base", Math.max(...stored)).drop();
+        if (calibration === undefined) return;
         const original = { config: model.config, moduleFormat: () => null };
         const targets = adapterShapes(options, linears, model);
         if (trainsModel(init)) {

@@ -8,32 +8,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Tokenizer } from "../pipeline/data/tokenizer.ts";
-import { MODEL_TYPE } from "../pipeline/data/tokenizers/sentencepiece/model_proto.ts";
-import { llama2Pieces } from "../pipeline/data/tokenizers/testing/llama2_pieces.ts";
-import { writeModelProto } from "../pipeline/data/tokenizers/testing/write_model_proto.ts";
+import { openLlama2 } from "../pipeline/data/tokenizers/testing/llama2_pieces.ts";
 import { gptq } from "../pipeline/evaluation/protocols/gptq.ts";
 import { lmEval } from "../pipeline/evaluation/protocols/lm_eval.ts";
 import type { RowProtocol, ScoringPlan } from "../pipeline/evaluation/protocols/protocol.ts";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "./support/optional.ts";
 
 const WIKITEXT = join(TEST_DATA, "text/wikitext-2-raw/wiki.test.raw");
-
-/** The tokenizer of LLaMA and LLaMA 2, from the pieces that llama.cpp keeps of it. */
-async function llama2(): Promise<Tokenizer> {
-  const folder = await Deno.makeTempDir();
-  try {
-    const model = writeModelProto({
-      pieces: await llama2Pieces(TEST_DATA),
-      modelType: MODEL_TYPE.bpe,
-      byteFallback: true,
-      normalizer: { addDummyPrefix: true, removeExtraWhitespaces: false },
-    });
-    await Deno.writeFile(join(folder, "tokenizer.model"), model);
-    return Tokenizer.open(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 function planOf(protocol: RowProtocol, tokenizer: Tokenizer, window: number): Promise<ScoringPlan> {
   return protocol.plan({
@@ -59,7 +40,7 @@ testUnless(
   NO_TEST_DATA,
   "LLaMA 2: 341,469 tokens, 166 windows of 2048 that begin with one BOS",
   async () => {
-    const tokenizer = await llama2();
+    const tokenizer = await openLlama2(TEST_DATA);
     await total(tokenizer, 341_469);
     const { rows } = await planOf(gptq, tokenizer, 2048);
     assert.equal(rows.length, 166);
@@ -84,7 +65,7 @@ testUnless(
   NO_TEST_DATA,
   "LLaMA 2: rolling windows score every token of 62 pages once",
   async () => {
-    const tokenizer = await llama2();
+    const tokenizer = await openLlama2(TEST_DATA);
     const { rows } = await planOf(lmEval, tokenizer, 4096);
     const scored = rows.reduce(
       (sum, { targets }) => sum + targets.reduce((count, target) => count + target, 0),

@@ -11,9 +11,7 @@ import { join } from "node:path";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../tests/support/optional.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { CHARACTER_BYTES } from "./byte_characters.ts";
-import { MODEL_TYPE } from "./sentencepiece/model_proto.ts";
-import { llama2Pieces } from "./testing/llama2_pieces.ts";
-import { writeModelProto } from "./testing/write_model_proto.ts";
+import { openLlama2 } from "./testing/llama2_pieces.ts";
 
 /** Cases of every vocabulary. */
 const CASES = 46;
@@ -77,22 +75,10 @@ testUnless(
   NO_TEST_DATA,
   "LLaMA 2: all 46 cases of llama.cpp, from a SentencePiece model",
   async () => {
-    const folder = await Deno.makeTempDir();
-    try {
-      const model = writeModelProto({
-        pieces: await llama2Pieces(TEST_DATA),
-        modelType: MODEL_TYPE.bpe,
-        byteFallback: true,
-        normalizer: { addDummyPrefix: true, removeExtraWhitespaces: false },
-      });
-      await Deno.writeFile(join(folder, "tokenizer.model"), model);
-      const tokenizer = Tokenizer.open(folder);
-      compare(tokenizer, "llama-spm");
-      assert.deepEqual([tokenizer.bosId, tokenizer.eosId, tokenizer.vocabSize], [1, 2, 32_000]);
-      assert.equal(tokenizer.addsBos, true);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
+    const tokenizer = await openLlama2(TEST_DATA);
+    compare(tokenizer, "llama-spm");
+    assert.deepEqual([tokenizer.bosId, tokenizer.eosId, tokenizer.vocabSize], [1, 2, 32_000]);
+    assert.equal(tokenizer.addsBos, true);
   },
 );
 

@@ -6,7 +6,9 @@
 
 import { join } from "node:path";
 import { gguf } from "@huggingface/gguf";
-import type { Piece } from "../sentencepiece/model_proto.ts";
+import { Tokenizer } from "../../tokenizer.ts";
+import { MODEL_TYPE, type Piece } from "../sentencepiece/model_proto.ts";
+import { writeModelProto } from "./write_model_proto.ts";
 
 /** The pieces of a GGUF vocabulary of the kind "llama"; its types are those of SentencePiece. */
 export async function llama2Pieces(testData: string): Promise<Piece[]> {
@@ -22,4 +24,21 @@ export async function llama2Pieces(testData: string): Promise<Piece[]> {
     score: Number(scores[id]),
     type: Number(types[id]),
   }));
+}
+
+/** The tokenizer of LLaMA 2: a SentencePiece model of these pieces, written and opened. */
+export async function openLlama2(testData: string): Promise<Tokenizer> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const model = writeModelProto({
+      pieces: await llama2Pieces(testData),
+      modelType: MODEL_TYPE.bpe,
+      byteFallback: true,
+      normalizer: { addDummyPrefix: true, removeExtraWhitespaces: false },
+    });
+    await Deno.writeFile(join(folder, "tokenizer.model"), model);
+    return Tokenizer.open(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }

@@ -134,20 +134,27 @@ class Planner {
 
   /** Names that stand for nothing are all found before hours of downloading and hashing. */
   async checkSources(): Promise<void> {
-    const checked = new Map<string, Promise<unknown>>();
-    for (
-      const { name, stage, parameters } of this.#experiment.cells.flatMap(({ nodes }) => nodes)
-    ) {
-      for (const { reference, path } of this.#stages.get(stage)?.sources(parameters) ?? []) {
-        const check = checked.get(reference) ?? this.#check(reference);
-        checked.set(reference, check);
+    const sources = this.#experiment.cells.flatMap(({ nodes }) => nodes)
+      .flatMap(({ name, stage, parameters }) =>
+        (this.#stages.get(stage)?.sources(parameters) ?? [])
+          .map(({ reference, path }) => ({ reference, place: `${name}.${path}` }))
+      );
+    const messages = new Map<string, string>();
+    // Repositories side by side: where there is no network, each keeps trying for a while.
+    const queues = Map.groupBy(new Set(sources.map(({ reference }) => reference)), repositoryOf);
+    await Promise.all([...queues.values()].map(async (references) => {
+      for (const reference of references) {
         try {
-          await check;
+          await this.#check(reference);
         } catch (error) {
           if (!(error instanceof UserError)) throw error;
-          this.#report(`${name}.${path}`, error.message);
+          messages.set(reference, error.message);
         }
       }
+    }));
+    for (const { reference, place } of sources) {
+      const message = messages.get(reference);
+      if (message !== undefined) this.#report(place, message);
     }
     this.throwProblems();
   }
@@ -302,4 +309,9 @@ class Planner {
       }`,
     );
   }
+}
+
+/** References to one repository are looked up in turn: the first learns what the others need. */
+function repositoryOf(reference: string): string {
+  return /^hf:(?:datasets\/)?[^/@]+\/[^/@]+/.exec(reference)?.[0] ?? "";
 }

@@ -15,7 +15,7 @@ import { TransferFault } from "./retry.ts";
 import type { ListedFile } from "./tree.ts";
 
 /**
- * The commit that a revision stands for now.
+ * The commit that a revision stands for at this moment.
  *
  * @param attempts How often to try: fewer where the cache knows an older answer.
  * @throws {TransferFault} If the Hub cannot be reached.

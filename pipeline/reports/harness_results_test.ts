@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { askPython } from "../../tests/support/ask_python.ts";
 import { testUnless } from "../../tests/support/optional.ts";
 import { findPython } from "../environment/oracles.ts";
 import type { GroupRecord, Sample, TaskRecord } from "../evaluation/tasks/sample.ts";
@@ -195,16 +196,7 @@ testUnless(
   async () => {
     const listed: Sample = { ...TEXT, target: ["it's", "yes", 3, true, null] };
     const samples = [CHOICE, TEXT, { ...ROLLING, resps: [] }, listed];
-    const child = new Deno.Command(python!, {
-      args: ["-c", HASHES],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(JSON.stringify(samples)));
-    await writer.close();
-    const { stdout } = await child.output();
-    const [expected, whole] = JSON.parse(new TextDecoder().decode(stdout));
+    const [expected, whole] = JSON.parse(await askPython(python, HASHES, samples));
     const found = samples.map(sampleHashes);
     assert.deepEqual(found.map((hashes) => Object.values(hashes)), expected);
     assert.equal(taskHash(found), whole);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { askPython } from "../../tests/support/ask_python.ts";
 import { testUnless } from "../../tests/support/optional.ts";
 import { findPython } from "../environment/oracles.ts";
 import { PythonFloat, pythonJson } from "./python_json.ts";
@@ -25,16 +26,8 @@ testUnless(
       "for value in json.load(sys.stdin):\n" +
       "    for indent in (2, None):\n" +
       "        print(json.dumps(json.dumps(value, indent=indent, ensure_ascii=False)))\n";
-    const child = new Deno.Command(python ?? "", {
-      args: ["-c", script],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(JSON.stringify(VALUES)));
-    await writer.close();
-    const { stdout } = await child.output();
-    const lines = new TextDecoder().decode(stdout).trimEnd().split("\n").map((l) => JSON.parse(l));
+    const printed = await askPython(python, script, VALUES);
+    const lines = printed.trimEnd().split("\n").map((l) => JSON.parse(l));
     const found = VALUES.flatMap((value) => [pythonJson(value, 2), pythonJson(value, null)]);
     assert.deepEqual(found, lines);
   },

@@ -2,7 +2,7 @@
  * What the server understands: requests of OpenAI's completions API, and of the tokenizer routes of
  * vLLM, which lm-evaluation-harness asks.
  *
- * A parameter that would change the answer and is not implemented is refused, never passed over.
+ * A parameter that would change the answer and that this server does not have is refused by name.
  *
  * @module
  */

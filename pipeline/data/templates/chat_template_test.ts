@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { askPython } from "../../../tests/support/ask_python.ts";
 import { NO_TEST_DATA, TEST_DATA, testUnless } from "../../../tests/support/optional.ts";
 import { UserError } from "../../errors.ts";
 import { findPython } from "../../environment/oracles.ts";
@@ -203,16 +204,7 @@ print(json.dumps(environment.from_string(template).render(**values)))
 `;
 
 async function renderWithPython(template: string, values: object): Promise<string> {
-  const child = new Deno.Command(python ?? "", {
-    args: ["-c", ORACLE],
-    env: { PYTHONIOENCODING: "utf-8", PYTHONUTF8: "1" },
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify([template, values])));
-  await writer.close();
-  return JSON.parse(new TextDecoder().decode((await child.output()).stdout));
+  return JSON.parse(await askPython(python, ORACLE, [template, values]));
 }
 
 const NO_JINJA2 = python === null ? "there is no python3 with jinja2" : null;

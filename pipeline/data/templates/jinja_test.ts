@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { askPython } from "../../../tests/support/ask_python.ts";
 import { testUnless } from "../../../tests/support/optional.ts";
 import { findPython } from "../../environment/oracles.ts";
 import { JinjaTemplate, TemplateError } from "./jinja.ts";
@@ -34,16 +35,8 @@ testUnless(
       "plain = Environment(keep_trailing_newline=True)\n" +
       "chat = Environment(trim_blocks=True, lstrip_blocks=True)\n" +
       "print(json.dumps([[e.from_string(t).render(**values) for t in templates] for e in (plain, chat)]))";
-    const child = new Deno.Command(python ?? "", {
-      args: ["-c", script],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(JSON.stringify([TEMPLATES, VALUES])));
-    await writer.close();
-    const { stdout } = await child.output();
-    const [plain, chat] = JSON.parse(new TextDecoder().decode(stdout)) as string[][];
+    const printed = await askPython(python, script, [TEMPLATES, VALUES]);
+    const [plain, chat] = JSON.parse(printed) as string[][];
     const rendered = (trimBlocks: boolean) =>
       TEMPLATES.map((source) => new JinjaTemplate(source, { trimBlocks }).render(VALUES));
     assert.deepEqual(rendered(false), plain);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { findPython } from "../../environment/oracles.ts";
+import { askPython } from "../../../tests/support/ask_python.ts";
 import { testUnless } from "../../../tests/support/optional.ts";
 import { literal, LiteralError, repr } from "./literal.ts";
 import { compile, findAll, PatternError } from "./regular_expression.ts";
@@ -97,17 +98,8 @@ print(json.dumps(out))
 
 const python = await findPython([]);
 testUnless(python === null ? "no python3" : null, "CPython says the same", async () => {
-  const child = new Deno.Command(python ?? "", {
-    args: ["-c", SCRIPT],
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify([TEXTS, PATTERNS, LITERALS])));
-  await writer.close();
-  const { success, stdout } = await child.output();
-  assert.ok(success);
-  const [methods, matches, literals] = JSON.parse(new TextDecoder().decode(stdout));
+  const printed = await askPython(python, SCRIPT, [TEXTS, PATTERNS, LITERALS]);
+  const [methods, matches, literals] = JSON.parse(printed);
   for (const [index, text] of TEXTS.entries()) {
     const found = [
       strip(text),

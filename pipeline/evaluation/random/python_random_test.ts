@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { findPython } from "../../environment/oracles.ts";
+import { askPython } from "../../../tests/support/ask_python.ts";
 import { testUnless } from "../../../tests/support/optional.ts";
 import { PythonRandom } from "./python_random.ts";
 
@@ -87,16 +88,7 @@ const python = await findPython([]);
 testUnless(python === null ? "no python3" : null, "CPython draws the same", async () => {
   const seeds = Array.from({ length: 200 }, (_, index) => BigInt(index) * 7919n);
   seeds.push(-5n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 64n + 3n, 10n ** 60n);
-  const child = new Deno.Command(python ?? "", {
-    args: ["-c", SCRIPT],
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify(seeds.map(String))));
-  await writer.close();
-  const { success, stdout } = await child.output();
-  assert.ok(success);
-  const expected: number[][] = JSON.parse(new TextDecoder().decode(stdout));
+  const printed = await askPython(python, SCRIPT, seeds.map(String));
+  const expected: number[][] = JSON.parse(printed);
   for (const [index, seed] of seeds.entries()) assert.deepEqual(draws(seed), expected[index]);
 });

@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-non-null-assertion -- indices are bounded by the loops around them
 import assert from "node:assert/strict";
 import { RandomStream } from "../../../kernels/random.ts";
+import { askPython } from "../../../tests/support/ask_python.ts";
 import { testUnless } from "../../../tests/support/optional.ts";
 import { findPython } from "../../environment/oracles.ts";
 import { mcnemarTest } from "./mcnemar.ts";
@@ -10,17 +11,10 @@ import { twoSidedTail } from "./student_distribution.ts";
 const python = await findPython(["numpy", "scipy"]);
 const missing = python === null ? "there is no Python with SciPy" : null;
 
-async function askPython(script: string, input: unknown): Promise<unknown> {
-  const child = new Deno.Command(python!, {
-    args: ["-c", `import json, sys\nx = json.load(sys.stdin)\n${script}`],
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify(input)));
-  await writer.close();
-  const { stdout } = await child.output();
-  return JSON.parse(new TextDecoder().decode(stdout));
+/** What a script prints of `x`, the input. */
+async function askScipy(script: string, input: unknown): Promise<unknown> {
+  const reading = `import json, sys\nx = json.load(sys.stdin)\n${script}`;
+  return JSON.parse(await askPython(python, reading, input));
 }
 
 function assertClose(found: number, expected: number, relative: number): void {
@@ -58,7 +52,7 @@ testUnless(missing, "McNemar's p is that of SciPy, also for thousands of flips",
   const pairs = [[40, 60], [1, 30], [500, 530], [3000, 3100], [5000, 9042], [0, 900], [100, 2000]];
   const script = "from scipy.stats import binomtest\n" +
     "print(json.dumps([binomtest(b, b + c).pvalue for b, c in x]))";
-  const expected = await askPython(script, pairs) as number[];
+  const expected = await askScipy(script, pairs) as number[];
   pairs.forEach(([b, c], index) => assertClose(mcnemarTest(b!, c!), expected[index]!, 1e-9));
 });
 
@@ -68,7 +62,7 @@ testUnless(missing, "tails of Student's distribution are those of SciPy", async 
   );
   const script = "from scipy.stats import t\n" +
     "print(json.dumps([2 * t.sf(v, f) for v, f in x]))";
-  const expected = await askPython(script, cases) as number[];
+  const expected = await askScipy(script, cases) as number[];
   cases.forEach(([t, freedom], index) => {
     if (expected[index]! > 1e-290) assertClose(twoSidedTail(t!, freedom!), expected[index]!, 1e-8);
     assert.equal(twoSidedTail(-t!, freedom!), twoSidedTail(t!, freedom!));
@@ -82,7 +76,7 @@ testUnless(missing, "the paired t-test is that of SciPy", async () => {
     "a, b = map(np.array, x)\n" +
     "r = ttest_rel(b, a)\n" +
     "print(json.dumps([r.pvalue, r.statistic, (b - a).mean()]))";
-  const [p, t, difference] = await askPython(script, [first, second]) as number[];
+  const [p, t, difference] = await askScipy(script, [first, second]) as number[];
   const found = comparePaired(first, second);
   assert.equal(found.test, "t");
   assertClose(found.p!, p!, 1e-8);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { findPython } from "../../environment/oracles.ts";
+import { askPython } from "../../../tests/support/ask_python.ts";
 import { testUnless } from "../../../tests/support/optional.ts";
 import { Template, TemplateError } from "./template.ts";
 
@@ -57,17 +58,8 @@ testUnless(
   python === null ? "no python3 with jinja2" : null,
   "Jinja's own renderer says the same",
   async () => {
-    const child = new Deno.Command(python ?? "", {
-      args: ["-c", SCRIPT],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(JSON.stringify([DOCUMENT, TEMPLATES])));
-    await writer.close();
-    const { success, stdout } = await child.output();
-    assert.ok(success);
-    const expected = JSON.parse(new TextDecoder().decode(stdout));
+    const printed = await askPython(python, SCRIPT, [DOCUMENT, TEMPLATES]);
+    const expected = JSON.parse(printed);
     assert.deepEqual(TEMPLATES.map((source) => new Template(source).render(DOCUMENT)), expected);
   },
 );
